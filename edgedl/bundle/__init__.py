@@ -1,0 +1,1 @@
+"""The bundle: one folder with everything a device needs to run a model and to prove itself."""

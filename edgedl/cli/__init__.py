@@ -1,0 +1,69 @@
+"""The command line: parse, call one public function, print."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+import edgedl
+from edgedl.cli import bench, demo, export, inspect, run, serve, train, verify
+from edgedl.cli.parser import Parser
+from edgedl.errors import EdgedlError
+
+COMMANDS = (train, export, verify, inspect, run, serve, bench, demo)
+
+
+def make_parser() -> Parser:
+    """Return the parser of the whole command line."""
+    parser = Parser(
+        prog="edgedl",
+        description="From a trained vision model to a live camera, proved at each step.",
+        epilog="example:\n  edgedl demo --out demo",
+        formatter_class=Parser.plain_help,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"edgedl {edgedl.__version__}")
+    volume = parser.add_mutually_exclusive_group()
+    volume.add_argument("-v", "--verbose", action="store_true", help="also log what is done")
+    volume.add_argument("-q", "--quiet", action="store_true", help="log errors only")
+    subparsers = parser.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, parser_class=Parser
+    )
+    for command in COMMANDS:
+        command.add(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    An ``EdgedlError`` becomes one line and its exit code; anything else is a bug of edgedl,
+    keeps its traceback and exits 70.
+    """
+    try:
+        args = make_parser().parse_args(argv)
+        level = logging.INFO if args.verbose else logging.ERROR if args.quiet else logging.WARNING
+        logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+        code: int = args.run(args)
+    except EdgedlError as err:
+        print(f"error[{err.code}] {err}", file=sys.stderr)
+        return err.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return code
+
+
+def run_cli() -> None:
+    """Entry point of the ``edgedl`` command."""
+    try:
+        code = main()
+    except Exception:  # noqa: BLE001 - the last line of defence: report the bug, exit 70
+        logging.getLogger("edgedl").exception("this is a bug in edgedl; please report it")
+        code = 70
+    sys.exit(code)

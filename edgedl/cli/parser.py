@@ -1,0 +1,72 @@
+"""What the commands share: how help looks, how JSON is written, how errors are shown."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from edgedl.errors import UsageError
+from edgedl.options import suggest
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are ``UsageError`` with a suggestion."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing, so that all errors look the same."""
+        for prefix in ("unrecognized arguments: ", "invalid choice: "):
+            if prefix in message:
+                wrong = message.split(prefix)[1].split()[0].strip("'")
+                message += suggest(wrong, self._known_words())
+        msg = f"{message}; see: {self.prog} --help"
+        raise UsageError("E100", msg)
+
+    plain_help = argparse.RawDescriptionHelpFormatter
+
+    def _known_words(self) -> list[str]:
+        words = [option for action in self._actions for option in action.option_strings]
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                words += list(action.choices)
+        return words
+
+
+def new_parser(subparsers: Any, name: str, summary: str, example: str) -> argparse.ArgumentParser:
+    """Add the parser of one command, its help ending with an example."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        name,
+        help=summary,
+        description=summary,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    return parser
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json [PATH]``: standard output without a path."""
+    parser.add_argument(
+        "--json",
+        nargs="?",
+        const="-",
+        metavar="PATH",
+        help="write the result as JSON, to standard output without a path",
+    )
+
+
+def print_json(value: Any, path: str) -> None:
+    """Write ``value`` to ``path``, or to standard output for ``-``."""
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    if path == "-":
+        sys.stdout.write(text)
+    else:
+        Path(path).write_text(text, encoding="utf-8")
+
+
+def print_next(command: str) -> None:
+    """Say what to type next; on standard error, so that JSON on standard output stays JSON."""
+    print(f"next: {command}", file=sys.stderr)
