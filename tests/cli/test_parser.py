@@ -1,0 +1,64 @@
+"""The command line as a whole: help, suggestions, exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from edgedl.cli import COMMANDS, main
+
+NAMES = [command.__name__.rpartition(".")[2] for command in COMMANDS]
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--help"])
+    assert stopped.value.code == 0
+    text = capsys.readouterr().out
+    assert all(f"    {name} " in text for name in NAMES)
+    assert text.rstrip().splitlines()[-2] == "example:"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_fits_a_screen_and_ends_with_an_example(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    with pytest.raises(SystemExit) as stopped:
+        main([name, "--help"])
+    assert stopped.value.code == 0
+    lines = capsys.readouterr().out.rstrip().splitlines()
+    assert len(lines) <= 40
+    assert any(line == "example:" for line in lines[-4:])
+    assert f"edgedl {name}" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["verfy", "x.edge"], "did you mean 'verify'?"),
+        (["verify", "x.edge", "--jsn"], "unrecognized arguments: --jsn; did you mean '--json'?"),
+        (["run"], "the following arguments are required"),
+        (["serve", "x.edge", "--port", "abc", "--source", "a"], "argument --port"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_2(
+    argv: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.splitlines()) == 1
+    assert captured.err.startswith("error[E100] ")
+    assert expected in captured.err
+    assert captured.err.rstrip().endswith("--help")
+
+
+def test_python_dash_m_works() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "edgedl", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("edgedl ")
