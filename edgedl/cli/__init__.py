@@ -63,7 +63,7 @@ def run_cli() -> None:
     """Entry point of the ``edgedl`` command."""
     try:
         code = main()
-    except Exception:  # noqa: BLE001 - the last line of defence: report the bug, exit 70
+    except Exception:
         logging.getLogger("edgedl").exception("this is a bug in edgedl; please report it")
         code = 70
     sys.exit(code)

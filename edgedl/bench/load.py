@@ -1,0 +1,187 @@
+"""Closed-loop load: the next frame is decoded when the previous caption is there.
+
+Every precision captions the same frame before the next frame is read, and the one that goes first
+changes from frame to frame, so that a disturbance of the machine hits all of them alike.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import edgedl
+from edgedl.bench.clip import write_clip
+from edgedl.bundle import Bundle
+from edgedl.errors import BundleError, UsageError
+from edgedl.runtime.choose import runnable_precisions
+from edgedl.runtime.pipeline import Pipeline, load
+from edgedl.stream.source import Source, open_source
+from edgedl.timing import machine_facts, summary
+
+if TYPE_CHECKING:
+    from edgedl.frame import Frame
+
+STAGES = ("decode", "preprocess", "encode", "decode_text")
+QUICK_FRAMES = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchOptions:
+    """What to measure.
+
+    Attributes:
+        source: A video file or a folder of images; None makes a clip of the golden pictures.
+        precisions: Which graphs; empty means those meant for the backend of this machine.
+        frames: Timed frames per precision; 662 or more give a p99.
+        warmup: Untimed frames before them.
+        threads: Threads of the session.
+    """
+
+    source: str | None = None
+    precisions: tuple[str, ...] = ()
+    frames: int = 2000
+    warmup: int = 50
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if not 11 <= self.frames <= 1_000_000:
+            msg = f"bench frames must be in 11..1000000 (11 allow a median); got {self.frames}"
+            raise UsageError("E101", msg)
+
+
+@dataclass(slots=True)
+class _Case:
+    pipeline: Pipeline
+    stages: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in STAGES})
+    latency: list[float] = field(default_factory=list)
+
+
+def bench(
+    path: Path, options: BenchOptions, progress: Callable[[int, int], None] | None = None
+) -> dict[str, Any]:
+    """Measure every precision of the bundle at ``path`` on real frames.
+
+    Args:
+        path: The bundle.
+        options: What to measure.
+        progress: Called with frames done and frames in all.
+
+    Returns:
+        ``{"machine": …, "cases": [{"case", "precision", "backend", "n", "stage_ms",
+        "latency_ms", "throughput_hz"}]}``. Times are milliseconds; a stage's is its median;
+        latency counts from before the frame is decoded to the caption; p99 is None below 662
+        frames.
+
+    Raises:
+        BundleError: E414 when a precision does not reproduce its golden captions: a wrong model
+            has no latency.
+    """
+    bundle = Bundle.open(path)
+    before = machine_facts()
+    with ExitStack() as stack:
+        precisions = options.precisions or runnable_precisions(bundle.manifest)
+        cases = {}
+        for precision in precisions:
+            pipeline = load(path, precision=precision, threads=options.threads)
+            cases[precision] = _Case(stack.enter_context(pipeline))
+            _check(bundle, cases[precision].pipeline)
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgedl-bench-"))
+        uri = options.source or str(
+            write_clip(Path(folder) / "golden.mp4", [s.picture for s in bundle.golden()])
+        )
+        frames = _endless_frames(uri)
+        _measure(frames, cases, options, progress)
+        frames.close()
+    return {
+        "edgedl": edgedl.__version__,
+        "bundle": bundle.manifest.name,
+        "model_hash": bundle.manifest.digest,
+        "frames_from": options.source or "an H.264 clip of the bundle's golden pictures",
+        "loop": "closed",
+        "threads": options.threads,
+        "publishable": options.frames > QUICK_FRAMES,
+        "machine": before,
+        "cases": [_result(precision, case) for precision, case in cases.items()],
+    }
+
+
+def _check(bundle: Bundle, pipeline: Pipeline) -> None:
+    """Raise E414 unless the pipeline says about the golden pictures what it said at export."""
+    for sample in bundle.golden():
+        text = pipeline(sample.picture).text
+        expected = sample.expected[pipeline.precision].text
+        if text != expected:
+            msg = (
+                f"{bundle.path} {pipeline.precision}: {sample.name} gave {text!r}, expected "
+                f"{expected!r}; see: edgedl verify {bundle.path}"
+            )
+            raise BundleError("E414", msg)
+
+
+def _endless_frames(uri: str) -> Generator[tuple[Frame, float], None, None]:
+    """Yield each frame with the milliseconds its decoding took, starting over at the end."""
+    while True:
+        with open_source(uri) as source:
+            if source.live:
+                msg = f"bench needs a file or a folder, a live source sets its own pace; got {uri}"
+                raise UsageError("E102", msg)
+            yield from _timed_frames(source)
+
+
+def _timed_frames(source: Source) -> Iterator[tuple[Frame, float]]:
+    while True:
+        start = time.perf_counter_ns()
+        frame = source.read(timeout_s=10.0)
+        if frame is None:
+            return
+        yield frame, (time.perf_counter_ns() - start) / 1e6
+
+
+def _measure(
+    frames: Iterator[tuple[Frame, float]],
+    cases: dict[str, _Case],
+    options: BenchOptions,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    names = list(cases)
+    total = options.warmup + options.frames
+    for index, (frame, decode_ms) in enumerate(itertools.islice(frames, total)):
+        first = index % len(names)
+        for name in names[first:] + names[:first]:
+            case = cases[name]
+            start = time.perf_counter_ns()
+            result = case.pipeline(frame)
+            took_ms = (time.perf_counter_ns() - start) / 1e6
+            if index < options.warmup:
+                continue
+            for stage, value in {"decode": decode_ms, **result.stage_ms}.items():
+                case.stages[stage].append(value)
+            case.latency.append(decode_ms + took_ms)
+        if progress and index % 20 == 0:
+            progress(index + 1, total)
+    if progress:
+        progress(total, total)
+
+
+def _result(precision: str, case: _Case) -> dict[str, Any]:
+    latency = summary(case.latency)
+    stages = {name: summary(values)["p50"] for name, values in case.stages.items()}
+    return {
+        "case": "frame to caption",
+        "precision": precision,
+        "backend": case.pipeline.backend,
+        "n": len(case.latency),
+        "stage_ms": {name: _rounded(value) for name, value in stages.items()},
+        "latency_ms": {name: _rounded(latency[name]) for name in ("p50", "p90", "p99", "max")},
+        "throughput_hz": _rounded(1000 * len(case.latency) / sum(case.latency)),
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

@@ -1,0 +1,107 @@
+"""``edgedl bench``: latency of every stage on real frames."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from edgedl.cli.parser import add_json_option, new_parser, print_json, print_next
+from edgedl.deps import explain_missing
+
+
+def add(subparsers: Any) -> None:
+    """Add the command."""
+    parser = new_parser(
+        subparsers,
+        "bench",
+        "measure latency per stage and percentile on real frames",
+        example="edgedl bench x.edge --json latency.json",
+    )
+    parser.add_argument("bundle", type=Path, help="a folder NAME.edge")
+    parser.add_argument(
+        "--source",
+        metavar="FILE",
+        help="video file or folder of images "
+        "(default: an H.264 clip of the bundle's golden pictures)",
+    )
+    parser.add_argument(
+        "--precision",
+        action="append",
+        default=[],
+        metavar="P",
+        help="fp32, fp16, int8; repeatable (default: those meant for this machine)",
+    )
+    parser.add_argument(
+        "--frames",
+        type=int,
+        metavar="N",
+        help="timed frames per precision (default 2000; p99 needs 662)",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="200 frames: for a look, not for publication"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="threads of a session (default 1)"
+    )
+    add_json_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    with explain_missing("measuring"):
+        from rich.console import Console
+        from rich.progress import Progress
+
+        from edgedl.bench import BenchOptions, bench
+        from edgedl.bench.load import QUICK_FRAMES
+    frames = args.frames or (QUICK_FRAMES if args.quick else 2000)
+    options = BenchOptions(
+        source=args.source, precisions=tuple(args.precision), frames=frames, threads=args.threads
+    )
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("measuring")
+        result = bench(
+            args.bundle, options, lambda done, total: bar.update(task, completed=done, total=total)
+        )
+    if args.json:
+        print_json(result, args.json)
+    if args.json != "-":
+        _print_table(result)
+    print_next(f"edgedl serve {args.bundle} --source test://scenes")
+    return 0
+
+
+def _print_table(result: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from edgedl.timing import describe
+
+    table = Table("precision", "backend", title=f"frame to caption, ms ({result['frames_from']})")
+    for name in ("decode", "preprocess", "encode", "decode_text", "p50", "p90", "p99", "frames/s"):
+        table.add_column(name, justify="right")
+    for case in result["cases"]:
+        times = [
+            *case["stage_ms"].values(),
+            *(case["latency_ms"][p] for p in ("p50", "p90", "p99")),
+        ]
+        table.add_row(
+            case["precision"],
+            case["backend"],
+            *("-" if value is None else f"{value:.2f}" for value in times),
+            f"{case['throughput_hz']:.0f}",
+        )
+    console = Console()
+    console.print(table)
+    n = result["cases"][0]["n"]
+    console.print(
+        f"n = {n} frames each, closed loop, {result['threads']} thread(s); "
+        f"{describe(result['machine'])}",
+        highlight=False,
+    )
+    if n < 662:
+        console.print("p99 needs 662 frames or more", highlight=False)
+    if not result["publishable"]:
+        console.print("a quick look: run without --quick before publishing a number")
