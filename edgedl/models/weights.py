@@ -1,0 +1,54 @@
+"""Weights on disk: safetensors, never pickles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from edgedl.errors import BundleError
+from edgedl.options import suggest
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def save_weights(module: nn.Module, path: Path) -> None:
+    """Write all parameters and buffers of ``module`` to a ``.safetensors`` file."""
+    tensors = {name: t.detach().cpu().contiguous() for name, t in module.state_dict().items()}
+    save_file(tensors, path)
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Read parameters and buffers of ``module``; names, shapes and types must be equal.
+
+    Raises:
+        BundleError: E403 the file is missing, E410 it is not safetensors, E413 it belongs to
+            another network.
+    """
+    if not path.is_file():
+        msg = f"{path} is missing; train again"
+        raise BundleError("E403", msg)
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as err:
+        msg = f"{path} is not a safetensors file: {err}; train again"
+        raise BundleError("E410", msg) from err
+    wanted = module.state_dict()
+    for name in tensors.keys() ^ wanted.keys():
+        if name in wanted:
+            msg = f"{path} lacks {name!r}{suggest(name, tensors)}; model.json is of another network"
+        else:
+            msg = f"{path} has an extra {name!r}{suggest(name, wanted)}; model.json is of another"
+        raise BundleError("E413", msg)
+    for name, tensor in wanted.items():
+        got = tensors[name]
+        if got.shape != tensor.shape or got.dtype != tensor.dtype:
+            msg = (
+                f"{path} {name!r} must be {tuple(tensor.shape)} {tensor.dtype}; "
+                f"got {tuple(got.shape)} {got.dtype}; model.json is of another network"
+            )
+            raise BundleError("E413", msg)
+    module.load_state_dict(tensors)
