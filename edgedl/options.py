@@ -58,7 +58,8 @@ def _checked(hint: Any, value: Any, where: str) -> Any:
     if origin in (types.UnionType, typing.Union):
         if value is None and type(None) in args:
             return None
-        return _checked(next(a for a in args if a is not type(None)), value, where)
+        kinds = [a for a in args if a is not type(None)]
+        return _checked(next((a for a in kinds if type(value) is a), kinds[0]), value, where)
     if origin is typing.Literal:
         if value in args:
             return value
@@ -68,9 +69,11 @@ def _checked(hint: Any, value: Any, where: str) -> Any:
         raise ConfigError("E204", msg)
     if origin is tuple and isinstance(value, (list, tuple)):
         return tuple(_checked(args[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is Mapping and isinstance(value, Mapping):
+        return {str(k): _checked(args[1], item, f"{where}[{k!r}]") for k, item in value.items()}
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    wanted = origin or hint
+    wanted = object if hint is Any else origin or hint
     if isinstance(value, wanted) and not (wanted in (int, float) and isinstance(value, bool)):
         return value
     name = getattr(hint, "__name__", str(hint))

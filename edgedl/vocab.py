@@ -63,18 +63,30 @@ class Vocab:
         return json.dumps({"tokens": list(self.tokens)}, ensure_ascii=False, indent=0) + "\n"
 
     @classmethod
+    def parse(cls, raw: bytes, where: str = "vocab.json") -> Vocab:
+        """Read the bytes of ``vocab.json``.
+
+        Raises:
+            BundleError: E416 when they are not a vocabulary.
+        """
+        try:
+            tokens = json.loads(raw.decode())["tokens"]
+            if not isinstance(tokens, list) or not all(isinstance(t, str) for t in tokens):
+                raise TypeError(tokens)
+        except (ValueError, KeyError, TypeError, RecursionError) as err:
+            msg = f"{where} is not a vocabulary: a JSON object with a list 'tokens' is expected"
+            raise BundleError("E416", msg) from err
+        return cls(tuple(tokens))
+
+    @classmethod
     def open(cls, path: Path) -> Vocab:
         """Read ``vocab.json``.
 
         Raises:
-            BundleError: E416 when the file is not a vocabulary.
+            BundleError: E416 when the file is not there or not a vocabulary.
         """
         try:
-            table = json.loads(path.read_text(encoding="utf-8"))
-            tokens = table["tokens"]
-            if not isinstance(tokens, list) or not all(isinstance(t, str) for t in tokens):
-                raise TypeError(tokens)
-        except (OSError, ValueError, KeyError, TypeError) as err:
-            msg = f"{path} is not a vocabulary: a JSON object with a list 'tokens' is expected"
+            return cls.parse(path.read_bytes(), str(path))
+        except OSError as err:
+            msg = f"{path} cannot be read: {err.strerror}"
             raise BundleError("E416", msg) from err
-        return cls(tuple(tokens))

@@ -1,1 +1,250 @@
 """The bundle: one folder with everything a device needs to run a model and to prove itself."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgedl.bundle.files import (
+    MAX_FILES,
+    MAX_TOTAL_BYTES,
+    new_folder,
+    safe_name,
+    sha256_file,
+    write_file,
+)
+from edgedl.bundle.golden import (
+    Expected,
+    GoldenSample,
+    parse_golden,
+    read_golden,
+    tensor_sha256,
+    write_golden,
+)
+from edgedl.bundle.manifest import MAX_BYTES, FileRecord, Graph, Manifest
+from edgedl.bundle.onnx_bytes import scan_onnx
+from edgedl.errors import BundleError, IntegrityError
+from edgedl.vocab import Vocab
+
+if TYPE_CHECKING:
+    from edgedl.spec import ImageSpec
+
+__all__ = [
+    "Bundle",
+    "Expected",
+    "FileRecord",
+    "GoldenSample",
+    "Graph",
+    "Manifest",
+    "list_files",
+    "new_folder",
+    "read_golden",
+    "safe_name",
+    "sha256_file",
+    "tensor_sha256",
+    "write_file",
+    "write_golden",
+]
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A checked bundle.
+
+    Attributes:
+        path: Its folder, as it was named.
+        manifest: What it says about itself.
+    """
+
+    path: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, path: Path | str) -> Bundle:
+        """Check a bundle: names, limits, presence, sizes, digests, then the graphs.
+
+        Raises:
+            BundleError: E400 no bundle, E401 manifest, E403 a file is missing, E404 an unlisted
+                one is there, E406 too many or too large, E410 a graph is no ONNX model.
+            IntegrityError: E402 a file was changed, E405 an unsafe one is there, E411 a graph
+                keeps data in other files.
+        """
+        path = Path(path)
+        _check_is_bundle(path)
+        here = dict(_walk(path))
+        bundle = cls(path, Manifest.parse(_read(path, MANIFEST, MAX_BYTES), str(path / MANIFEST)))
+        files = bundle.manifest.files
+        for name in sorted({MANIFEST, *files} - set(here)):
+            msg = f"{path}: {name} is missing; copy the bundle again"
+            raise BundleError("E403", msg)
+        for name in sorted(set(here) - {MANIFEST, *files}):
+            msg = (
+                f"{path}: {_shown(name)} is not in the manifest; remove it or copy the bundle again"
+            )
+            raise BundleError("E404", msg)
+        for name, record in files.items():
+            if here[name] != record.size_bytes:
+                raise _changed(path, name, f"{record.size_bytes} bytes, got {here[name]}")
+        graphs = {graph.file for graph in bundle.manifest.graphs}
+        for name in files:
+            raw = bundle.read(name)
+            if name in graphs:
+                scan_onnx(raw, str(path / name))
+        return bundle
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of a listed file, checked: what was hashed is what you get.
+
+        Raises:
+            BundleError: E403 the file is not listed, or no longer there.
+            IntegrityError: E402 it changed.
+        """
+        record = self.manifest.files.get(name)
+        if record is None:
+            msg = f"{self.path} has no file {name!r}"
+            raise BundleError("E403", msg)
+        raw = _read(self.path, name, record.size_bytes)
+        if hashlib.sha256(raw).hexdigest() != record.sha256:
+            raise _changed(self.path, name, "a sha256 that differs")
+        return raw
+
+    def find_graph(self, role: str, precision: str) -> Graph | None:
+        """Return the record of a graph, None if there is none."""
+        return next(
+            (g for g in self.manifest.graphs if (g.role, g.precision) == (role, precision)), None
+        )
+
+    def graph(self, role: str, precision: str) -> Path:
+        """Return the path of a graph.
+
+        Raises:
+            BundleError: E419 there is no such graph.
+        """
+        graph = self.find_graph(role, precision)
+        if graph is None:
+            msg = f"{self.path} has no {precision} {role}; it has {', '.join(self.precisions)}"
+            raise BundleError("E419", msg)
+        return self.path / graph.file
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Names of the precisions that were written."""
+        return tuple(self.manifest.precisions)
+
+    @property
+    def spec(self) -> ImageSpec:
+        """How a picture becomes the encoder's input."""
+        return self.manifest.image_spec
+
+    @cached_property
+    def vocab(self) -> Vocab:
+        """Words of the captions."""
+        return Vocab.parse(self.read("vocab.json"), str(self.path / "vocab.json"))
+
+    def golden(self) -> tuple[GoldenSample, ...]:
+        """Return the pictures with the outputs they must give."""
+        return parse_golden(lambda name: self.read(f"golden/{name}"))
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of all listed files."""
+        return sum(record.size_bytes for record in self.manifest.files.values())
+
+
+def list_files(folder: Path) -> dict[str, FileRecord]:
+    """Return what a manifest has to list: every file below ``folder`` but the manifest itself.
+
+    Raises:
+        IntegrityError: E405 a name or kind of file that no bundle may hold.
+    """
+    return {
+        name: FileRecord(sha256=sha256_file(folder / name), size_bytes=size)
+        for name, size in sorted(_walk(folder))
+        if name != MANIFEST
+    }
+
+
+def _check_is_bundle(path: Path) -> None:
+    """Raise E400 that says what was found instead of a bundle."""
+    if (path / MANIFEST).exists() and path.is_dir():
+        return
+    if not path.exists():
+        found = "it does not exist"
+    elif not path.is_dir():
+        found = f"it is a file of {path.stat().st_size} bytes, not a folder"
+    elif (path / "model.json").is_file():
+        found = f"it is a run; make a bundle of it: edgedl export {path}"
+    else:
+        names = sorted(item.name for item in path.iterdir())
+        found = (
+            f"manifest.json is missing; found {', '.join(map(_shown, names[:3]))}"
+            if names
+            else "it is empty"
+        )
+        found += ", …" if len(names) > 3 else ""
+    msg = f"{path} is not a bundle: {found}"
+    raise BundleError("E400", msg)
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, int]]:
+    """Yield name and size of every file below ``folder``, all of them regular and their own.
+
+    Raises:
+        IntegrityError: E405 a link, device, or a name that is unsafe.
+        BundleError: E406 more than a bundle may hold.
+    """
+    count = total = 0
+    waiting = [""]
+    while waiting:
+        prefix = waiting.pop()
+        for entry in os.scandir(folder / prefix):
+            name = prefix + entry.name
+            info = entry.stat(follow_symlinks=False)
+            count, total = count + 1, total + info.st_size
+            if count > 2 * MAX_FILES or total > MAX_TOTAL_BYTES:
+                msg = f"{folder} holds more than {MAX_FILES} files or {MAX_TOTAL_BYTES} bytes"
+                raise BundleError("E406", msg)
+            if stat.S_ISDIR(info.st_mode):
+                safe_name(name)
+                waiting.append(name + "/")
+                continue
+            if not stat.S_ISREG(info.st_mode) or info.st_nlink != 1:
+                what = "a link or device" if info.st_nlink == 1 else "a file with a second name"
+                msg = f"unsafe file {folder / _shown(name)}: it is {what}; copy its content"
+                raise IntegrityError("E405", msg)
+            yield name, info.st_size
+
+
+def _read(folder: Path, name: str, max_bytes: int) -> bytes:
+    """Read a file that is no link, and not longer than it may be."""
+    try:
+        fd = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW)
+        with os.fdopen(fd, "rb") as file:
+            raw = file.read(max_bytes + 1)
+    except OSError as err:
+        msg = f"{folder / name} cannot be read: {err.strerror}"
+        raise BundleError("E403", msg) from err
+    if len(raw) <= max_bytes:
+        return raw
+    if name == MANIFEST:
+        msg = f"{folder / name} is larger than {max_bytes} bytes"
+        raise BundleError("E406", msg)
+    raise _changed(folder, name, f"at most {max_bytes} bytes, got more")
+
+
+def _shown(name: str) -> str:
+    """Return a name on one line, whatever is in it."""
+    return ascii(name)[1:-1]
+
+
+def _changed(folder: Path, name: str, what: str) -> IntegrityError:
+    msg = f"{folder}: {name} is not what the manifest says: expected {what}; copy the bundle again"
+    return IntegrityError("E402", msg)

@@ -1,0 +1,322 @@
+"""The record that says what a bundle holds, where it came from and how good it is.
+
+``manifest.json`` is read strictly: an unknown, missing or mistyped key is an error that names it.
+The file carries its own digest, so that a change of any byte of it is noticed; the digests of all
+other files are in it. That protects against accidents, not against somebody who writes a new
+digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from edgedl import __version__
+from edgedl.bundle.files import MAX_FILES, MAX_TOTAL_BYTES, safe_name
+from edgedl.errors import BundleError, ConfigError, IntegrityError
+from edgedl.options import options_from
+from edgedl.spec import ImageSpec, TensorSpec  # noqa: TC001 - options_from reads the hints
+
+SCHEMA = 1
+MAX_BYTES = 4 << 20
+PRECISIONS = ("fp32", "fp16", "int8-cpu", "int8-trt")
+ROLES = {"captioner": ("encoder", "step")}
+ALWAYS_LISTED = ("vocab.json", "golden/golden.json")
+
+Numbers: TypeAlias = Mapping[str, int | float]
+
+_NO_DIGEST = "0" * 64
+_DIGEST = re.compile(rb'"digest": "([0-9a-f]{64})"')
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parent:
+    """What the bundle was made from.
+
+    Attributes:
+        kind: ``"run"`` or ``"bundle"``.
+        sha256: Digest of the parent: of a run's weights file, of a bundle's manifest.
+    """
+
+    kind: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodeOptions:
+    """How a caption is searched.
+
+    Attributes:
+        method: ``"greedy"``: the most probable token each time.
+        max_tokens: A caption is cut after so many tokens, 1..1000.
+    """
+
+    method: Literal["greedy"] = "greedy"
+    max_tokens: int = 20
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_tokens <= 1000:
+            msg = f"decode.max_tokens must be in 1..1000; got {self.max_tokens}"
+            raise ConfigError("E205", msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """One ONNX file.
+
+    Attributes:
+        role: ``"encoder"`` or ``"step"``.
+        precision: One of ``PRECISIONS``.
+        file: Its name in the bundle, ``graphs/ROLE.PRECISION.onnx``.
+        inputs: What goes in; a batch of any size is written ``"N"``.
+        outputs: What comes out.
+        operators: Operator type to how often it occurs.
+    """
+
+    role: str
+    precision: str
+    file: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    operators: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrecisionRecord:
+    """How good and how fast the graphs of one precision are.
+
+    Attributes:
+        quality: Metric name to value on the held-out pictures (``exact`` 0..1, ``bleu4``,
+            ``cider_d``), and ``n``, how many pictures those were.
+        drop_points: What was lost against fp32, by the rule of ``--max-drop``; 0 for fp32.
+        kept_quality: Whether that is within ``--max-drop``; only then ``auto`` may take it.
+        latency_ms: Backend to the median time of one caption (encode and decode, batch 1, one
+            thread, without pre-processing) on the manifest's ``machine``.
+        error_bounds: Output name (``features``, ``logits``) to the largest allowed difference
+            from the golden arrays of this precision, divided by their largest magnitude.
+        texts_equal: Fraction of the golden texts of this precision a device must reproduce, 0..1.
+    """
+
+    quality: Numbers
+    drop_points: float = 0.0
+    kept_quality: bool = True
+    latency_ms: Numbers = field(default_factory=dict)
+    error_bounds: Numbers = field(default_factory=dict)
+    texts_equal: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A precision that was tried and not written.
+
+    Attributes:
+        precision: Its name.
+        reason: One sentence with the numbers, for people.
+        quality: As in ``PrecisionRecord``, if it was measured.
+        latency_ms: As in ``PrecisionRecord``, if it was measured.
+    """
+
+    precision: str
+    reason: str
+    quality: Numbers = field(default_factory=dict)
+    latency_ms: Numbers = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """On what the INT8 ranges were found.
+
+    Attributes:
+        method: ``"minmax"``, ``"percentile"``, …
+        n: Number of pictures.
+        sha256: Digest of their pre-processed tensors in order.
+    """
+
+    method: str
+    n: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """A prebuilt TensorRT engine; a cache of a graph, never the truth.
+
+    Attributes:
+        target: What it was built for, e.g. ``"rtx-1.7"``.
+        role: Role of the graph it was built from.
+        file: ``engines/TARGET/ROLE.engine``; beside it ``ROLE.json`` says from what and for what.
+        precision: Precision of that graph.
+    """
+
+    target: str
+    role: str
+    file: str
+    precision: str = "fp16"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRecord:
+    """What a file must be.
+
+    Attributes:
+        sha256: 64 lower-case hex digits.
+        size_bytes: Its exact size.
+    """
+
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """All of ``manifest.json``; docs/bundle.md describes each key.
+
+    Attributes:
+        schema: Version of this format; this edgedl writes and reads 1.
+        edgedl: Version that wrote the bundle.
+        digest: SHA-256 of the file's bytes with these 64 digits replaced by zeros; set by
+            ``parse``, computed by ``to_json``.
+    """
+
+    name: str
+    image_spec: ImageSpec
+    graphs: tuple[Graph, ...]
+    precisions: Mapping[str, PrecisionRecord]
+    files: Mapping[str, FileRecord]
+    parent: Parent
+    created: str
+    decode: DecodeOptions = field(default_factory=DecodeOptions)
+    kind: str = "captioner"
+    task: str = "captioning"
+    refused: tuple[Refused, ...] = ()
+    calibration: Calibration | None = None
+    engines: tuple[Engine, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    licences: tuple[str, ...] = ()
+    edgedl: str = __version__
+    schema: int = SCHEMA
+    digest: str = _NO_DIGEST
+
+    def __post_init__(self) -> None:
+        if self.schema != SCHEMA or self.kind not in ROLES:
+            what = f"schema {self.schema}" if self.schema != SCHEMA else f"kind {self.kind!r}"
+            raise _from_the_future(what, self.edgedl)
+        _check_files(self.files)
+        _check_graphs(self)
+
+    def to_json(self) -> str:
+        """Return the text of ``manifest.json``, its digest computed."""
+        table = {**asdict(self), "digest": _NO_DIGEST}
+        first = ("schema", "edgedl", "kind", "task", "name", "created", "parent")
+        ordered = {key: table.pop(key) for key in first} | table
+        text = json.dumps(ordered, indent=1, ensure_ascii=True, allow_nan=False) + "\n"
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        return text.replace(f'"digest": "{_NO_DIGEST}"', f'"digest": "{digest}"')
+
+    @classmethod
+    def parse(cls, raw: bytes, where: str = "manifest.json") -> Manifest:
+        """Read the bytes of ``manifest.json``.
+
+        Raises:
+            IntegrityError: E402 the bytes are not what was written, E405 a file name is unsafe.
+            BundleError: E401 it is no manifest, or one that needs a newer edgedl; E406 it lists
+                more than a bundle may hold.
+        """
+        is_dated = _check_digest(raw, where)
+        table = _parse_json(raw, where)
+        schema = table.get("schema")
+        if isinstance(schema, int) and schema > SCHEMA:
+            what = f"schema {schema}"
+            raise _from_the_future(what, table.get("edgedl"), where)
+        if not is_dated:
+            msg = f"{where}: key 'digest' must be 64 hex digits; make the bundle again"
+            raise BundleError("E401", msg)
+        try:
+            return options_from(cls, table, where)
+        except ConfigError as err:
+            raise BundleError("E401", str(err)) from err
+
+
+def _from_the_future(what: str, version: object, where: str = "manifest.json") -> BundleError:
+    msg = f"{where} has {what}, which edgedl {__version__} cannot read: needs edgedl >= "
+    return BundleError("E401", msg + (version if isinstance(version, str) else "unknown"))
+
+
+def _check_digest(raw: bytes, where: str) -> bool:
+    """Compare the digest a manifest carries; False when it carries none."""
+    found = _DIGEST.findall(raw)
+    if len(found) != 1:
+        return False
+    if hashlib.sha256(raw.replace(found[0], _NO_DIGEST.encode())).hexdigest().encode() == found[0]:
+        return True
+    msg = f"{where} was changed after it was written: its sha256 differs; copy the bundle again"
+    raise IntegrityError("E402", msg)
+
+
+def _parse_json(raw: bytes, where: str) -> dict[str, Any]:
+    """Return a JSON object without repeated keys or numbers that are none."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        table = dict(pairs)
+        if len(table) != len(pairs):
+            msg = "a key occurs twice"
+            raise ValueError(msg)
+        return table
+
+    def refuse(constant: str) -> None:
+        msg = f"{constant} is no JSON number"
+        raise ValueError(msg)
+
+    try:
+        table = json.loads(raw.decode(), object_pairs_hook=once, parse_constant=refuse)
+    except (ValueError, RecursionError) as err:
+        msg = f"{where} is not JSON: {err}; make or copy the bundle again"
+        raise BundleError("E401", msg) from err
+    if not isinstance(table, dict) or "schema" not in table:
+        msg = f"{where} is no bundle manifest: it has no key 'schema'"
+        raise BundleError("E401", msg)
+    return table
+
+
+def _check_files(files: Mapping[str, FileRecord]) -> None:
+    """Check names, digests and limits of what a manifest lists."""
+    for name, record in files.items():
+        safe_name(name)
+        if not _SHA256.match(record.sha256) or record.size_bytes < 0:
+            msg = f"manifest.json files[{name!r}] must have 64 hex digits and a size >= 0"
+            raise BundleError("E401", msg)
+    total = sum(record.size_bytes for record in files.values())
+    if len(files) > MAX_FILES or total > MAX_TOTAL_BYTES:
+        msg = (
+            f"manifest.json lists {len(files)} files of {total} bytes; "
+            f"a bundle has at most {MAX_FILES} files of {MAX_TOTAL_BYTES} bytes"
+        )
+        raise BundleError("E406", msg)
+
+
+def _check_graphs(manifest: Manifest) -> None:
+    """Check that the graphs of each precision are complete, described once, and listed."""
+    wanted = [*ALWAYS_LISTED, *(g.file for g in manifest.graphs)]
+    wanted += [engine.file for engine in manifest.engines]
+    for name in wanted:
+        if name not in manifest.files:
+            msg = f"manifest.json does not list {name!r} in files"
+            raise BundleError("E401", msg)
+    roles = sorted(ROLES[manifest.kind])
+    if not manifest.precisions:
+        msg = "manifest.json has no precisions"
+        raise BundleError("E401", msg)
+    for precision in {*manifest.precisions, *(g.precision for g in manifest.graphs)}:
+        here = sorted(g.role for g in manifest.graphs if g.precision == precision)
+        if precision not in PRECISIONS or here != roles or precision not in manifest.precisions:
+            msg = (
+                f"manifest.json precision {precision!r} has graphs {here}; each of "
+                f"{', '.join(PRECISIONS)} that is there has a record and the graphs {roles}"
+            )
+            raise BundleError("E401", msg)
