@@ -1,0 +1,20 @@
+#include <pybind11/pybind11.h>
+
+#include "bindings/preprocess.h"
+#include "core/error.h"
+
+namespace py = pybind11;
+
+PYBIND11_MODULE(_core, m) {
+  m.doc() = "Compiled kernels of edgedl.";
+  py::register_local_exception_translator([](std::exception_ptr error) {
+    try {
+      if (error) std::rethrow_exception(error);
+    } catch (const edgedl::Error& err) {
+      const py::object type = py::module_::import("edgedl.errors").attr("UsageError");
+      const py::object value = type("E110", err.what());
+      PyErr_SetObject(type.ptr(), value.ptr());
+    }
+  });
+  edgedl::bind_preprocess(m);
+}

@@ -1,0 +1,91 @@
+// preprocess: one camera picture -> one network input, in a single pass.
+//
+//   source   uint8, any SourceFormat; rows may be padded; sides 1..8192
+//   dst      (C, H, W) or (H, W, C), packed: float32, float16 or uint8
+//
+// In this order, each step on 8-bit values:
+//   1. colour: every source pixel becomes the tensor's channels (YUV -> RGB as OpenCV does it,
+//      RGB -> gray with OpenCV's weights);
+//   2. fit: crop cuts the source, letterbox chooses where the picture lies in the tensor;
+//   3. resize: bilinear, area or nearest, each with OpenCV's arithmetic;
+//   4. padding of a letterbox gets the value `fill`;
+//   5. y = value * scale[c] + bias[c] in float32, two roundings, no fused multiply-add.
+//
+// Every executor gives the same bits: preprocess_cpu, preprocess_pixelwise, preprocess_cuda and
+// the NumPy definition in edgedl/runtime/preprocess_reference.py.
+#pragma once
+
+#include "core/host_device.h"
+#include "core/picture.h"
+
+struct CUstream_st;  // cudaStream_t without the CUDA headers
+
+namespace edgedl {
+
+enum class Resize { kBilinear, kArea, kNearest };
+enum class Fit { kStretch, kLetterbox, kCrop };
+enum class PixelFormat { kRgb8, kBgr8, kGray8 };
+enum class Layout { kNchw, kNhwc };
+enum class DType { kFloat32, kFloat16, kUint8 };
+enum class Matrix { kBt601, kBt709 };
+enum class Range { kLimited, kFull };
+
+constexpr int kMaxSide = 8192;
+
+// Coefficients of YUV -> RGB, scaled by 2^20.
+struct YuvToRgb {
+  int y_offset;
+  int y;
+  int v_to_r;
+  int v_to_g;
+  int u_to_g;
+  int u_to_b;
+};
+
+YuvToRgb yuv_to_rgb_coefficients(Matrix matrix, Range range);
+
+// What to do with every picture of a stream.
+struct PreprocessPlan {
+  int height;  // of the tensor
+  int width;
+  Resize resize;
+  Fit fit;
+  int fill;
+  PixelFormat pixel_format;
+  Layout layout;
+  DType dtype;
+  SourceFormat source_format;
+  YuvToRgb yuv;
+  float scale[3];
+  float bias[3];
+};
+
+EDGEDL_HD int channels_of(const PreprocessPlan& plan) {
+  return plan.pixel_format == PixelFormat::kGray8 ? 1 : 3;
+}
+
+// Which rectangle of the source goes to which rectangle of the tensor.
+struct Placement {
+  int crop_x, crop_y, crop_width, crop_height;
+  int x, y, width, height;
+};
+
+Placement place(const PreprocessPlan& plan, int source_height, int source_width);
+
+// Throws Error unless the picture's format, sides and parity suit the plan.
+void check_picture(const PreprocessPlan& plan, const Picture& picture);
+
+// Thread-safe: scratch memory belongs to the call. dst must not overlap the source.
+void preprocess_cpu(const PreprocessPlan& plan, const Picture& picture, void* dst);
+
+// The code of the CUDA kernel as a loop on the host: slow, for tests.
+void preprocess_pixelwise(const PreprocessPlan& plan, const Picture& picture, void* dst);
+
+// Planes and dst are device memory. Returns once the work is queued on the stream.
+// Compiled by nvcc, not yet run on a GPU.
+void preprocess_cuda(const PreprocessPlan& plan, const Picture& picture, void* dst,
+                     CUstream_st* stream);
+
+bool built_with_cuda();
+
+}  // namespace edgedl

@@ -1,0 +1,24 @@
+"""Compiled kernels of edgedl."""
+
+from collections.abc import Sequence
+
+from edgedl.frame import Pixels
+from edgedl.spec import ImageSpec
+
+class PreprocessPlan:
+    def __init__(self, spec: ImageSpec, source_format: str, matrix: str, range: str) -> None: ...
+
+def preprocess_cpu(plan: PreprocessPlan, pixels: Pixels, out: object) -> None: ...
+def preprocess_pixelwise(plan: PreprocessPlan, pixels: Pixels, out: object) -> None:
+    """Run the code of the CUDA kernel as a loop on the host: slow, for tests."""
+
+def preprocess_cuda(
+    plan: PreprocessPlan,
+    size_hw: tuple[int, int],
+    planes: Sequence[tuple[int, int]],
+    out: int,
+    stream: int,
+) -> None:
+    """Queue the kernel; planes are (device address, stride in bytes). Not yet run on a GPU."""
+
+def built_with_cuda() -> bool: ...
