@@ -1,1 +1,1 @@
-"""."""
+"""Runs bundles on a device, without torch and without onnx."""

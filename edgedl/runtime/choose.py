@@ -1,0 +1,88 @@
+"""Decides which graphs of a bundle run, from its manifest alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgedl.bundle.manifest import PRECISIONS
+from edgedl.errors import BundleError, UsageError
+from edgedl.options import suggest
+from edgedl.runtime.session import check_backend
+
+if TYPE_CHECKING:
+    from edgedl.bundle import Manifest
+
+NAMES = ("auto", "fp32", "fp16", "int8", "int8-cpu", "int8-trt")
+INT8_OF_BACKEND = {"onnxruntime": "int8-cpu"}
+_AUTOMATIC = {"onnxruntime": ("int8-cpu", "fp32")}  # best first where nothing was timed
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What shall run.
+
+    Attributes:
+        backend: Name of the runtime.
+        precision: Name of the graphs.
+        reason: Why, for people.
+    """
+
+    backend: str
+    precision: str
+    reason: str
+
+
+def choose(manifest: Manifest, backend: str = "auto", precision: str = "auto") -> Choice:
+    """Choose runtime and graphs.
+
+    ``auto`` takes the graphs that kept their quality and were fastest on that runtime when the
+    bundle was made; where not all were timed, INT8 before fp32. Half precision and INT8 made for
+    TensorRT have no fast kernels on a CPU: there they run only when asked for by name.
+
+    Args:
+        manifest: Of the bundle.
+        backend: ``"auto"`` or the name of a runtime.
+        precision: One of ``NAMES``; ``"int8"`` is the INT8 graph made for the runtime.
+
+    Raises:
+        UsageError: E120 unknown backend, E121 unknown precision.
+        BundleError: E419 the bundle has no such graphs.
+    """
+    backend = check_backend(backend)
+    if precision not in NAMES:
+        hint = suggest(precision, NAMES)
+        msg = f"unknown precision {precision!r}; there are: {', '.join(NAMES)}{hint}"
+        raise UsageError("E121", msg)
+    if precision == "auto":
+        return _automatic(manifest, backend)
+    wanted = INT8_OF_BACKEND[backend] if precision == "int8" else precision
+    if wanted not in manifest.precisions:
+        raise BundleError("E419", _unavailable(manifest, wanted))
+    return Choice(backend, wanted, "asked for")
+
+
+def _automatic(manifest: Manifest, backend: str) -> Choice:
+    """Return the fastest graphs that kept their quality."""
+    records = manifest.precisions
+    able = [p for p in _AUTOMATIC[backend] if p in records and records[p].kept_quality]
+    if not able:
+        msg = _unavailable(manifest, " or ".join(_AUTOMATIC[backend]))
+        raise BundleError("E419", f"no graph can be chosen for {backend}: {msg}")
+    times = {p: float(records[p].latency_ms.get(backend, 0.0)) for p in able}
+    if not all(times.values()):
+        return Choice(backend, able[0], "the only one" if len(able) == 1 else "made for this CPU")
+    best = min(able, key=times.__getitem__)
+    return Choice(backend, best, f"fastest when exported: {_listed(times)}")
+
+
+def _listed(times_ms: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {ms:.3g} ms" for name, ms in times_ms.items())
+
+
+def _unavailable(manifest: Manifest, wanted: str) -> str:
+    """Say what is there instead, and why the wanted one is not."""
+    there = [name for name in PRECISIONS if name in manifest.precisions]
+    reasons = [f"{r.precision} was refused: {r.reason}" for r in manifest.refused]
+    return "; ".join([f"the bundle has no {wanted}, it has: {', '.join(there)}", *reasons])

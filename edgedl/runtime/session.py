@@ -1,0 +1,103 @@
+"""What runs a network, and the door to the runtimes that can."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from edgedl.deps import explain_missing
+from edgedl.errors import BundleError, UsageError
+from edgedl.options import suggest
+
+if TYPE_CHECKING:
+    from edgedl.spec import TensorSpec
+
+BACKENDS = ("onnxruntime",)
+Array = npt.NDArray[Any]
+
+
+class Session(Protocol):
+    """Runs one network.
+
+    Attributes:
+        backend: Name of the runtime, one of ``BACKENDS``.
+        inputs: What goes in, in the network's order.
+        outputs: What comes out, in the network's order.
+    """
+
+    backend: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Return all outputs by name, given all inputs by name."""
+
+    def close(self) -> None:
+        """Give back memory and threads; calling it twice is fine."""
+
+
+def open_session(
+    model: Path | bytes, backend: str = "auto", threads: int = 1, name: str = "the model"
+) -> Session:
+    """Open an ONNX model.
+
+    Args:
+        model: The file, or all its bytes, e.g. from ``Bundle.read``, so that what was checked is
+            what runs.
+        backend: ``"auto"`` or one of ``BACKENDS``.
+        threads: CPU threads of one call, >= 1.
+        name: Of the model in errors, where ``model`` is bytes.
+
+    Raises:
+        UsageError: E120 unknown backend, E122 wrong number of threads.
+        BundleError: E403 the file cannot be read, E410 it is no ONNX model, E412 the runtime
+            cannot run it.
+        IntegrityError: E411 it wants other files.
+        MissingDependencyError: E600 the runtime is not installed.
+    """
+    check_backend(backend)
+    if not 1 <= threads <= 1024:
+        msg = f"[open_session] threads must be in 1..1024; got {threads}"
+        raise UsageError("E122", msg)
+    if isinstance(model, Path):
+        name = str(model)
+        try:
+            model = model.read_bytes()
+        except OSError as err:
+            msg = f"{name} cannot be read: {err.strerror}"
+            raise BundleError("E403", msg) from err
+    with explain_missing(f"running {name}"):
+        from edgedl.runtime.ort_session import OrtSession
+    return OrtSession(model, threads, name)
+
+
+def check_backend(backend: str) -> str:
+    """Return the backend that ``backend`` means on this machine.
+
+    Raises:
+        UsageError: E120 there is none of that name.
+    """
+    if backend == "auto":
+        return BACKENDS[0]
+    if backend not in BACKENDS:
+        hint = suggest(backend, BACKENDS)
+        msg = f"unknown backend {backend!r}; there are: auto, {', '.join(BACKENDS)}{hint}"
+        raise UsageError("E120", msg)
+    return backend
+
+
+def relative_error(found: Array, expected: Array) -> float:
+    """Return the largest difference divided by the largest expected magnitude.
+
+    Other shapes and values that are not finite are infinitely wrong.
+    """
+    if found.shape != expected.shape or not np.isfinite(found).all():
+        return float("inf")
+    difference = np.abs(found.astype(np.float64) - expected.astype(np.float64))
+    scale = float(np.abs(expected).max(initial=0.0))
+    largest = float(difference.max(initial=0.0))
+    return largest / scale if scale else largest
