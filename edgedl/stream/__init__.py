@@ -1,1 +1,1 @@
-"""."""
+"""Where frames come from and where captions go: cameras, streams, files; text, JSON, video."""

@@ -1,0 +1,187 @@
+"""A camera that goes away and comes back: one reader thread, the newest frame wins."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass
+
+from edgedl.errors import SourceError
+from edgedl.frame import Frame, U8Image
+from edgedl.stream.backoff import Backoff
+from edgedl.stream.latest import Latest
+from edgedl.stream.status import ReadLoop, SourceStatus, StatusBoard, describe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveOptions:
+    """How patient to be with a camera.
+
+    Attributes:
+        open_timeout_s: Longest time to connect and learn the stream's format.
+        read_timeout_s: Longest time without a picture before the connection is given up.
+        stale_after_s: After this without a new frame the state is STALE.
+        retry_base_s: First limit of the back-off.
+        retry_cap_s: Last limit of the back-off.
+        healthy_s: A connection that lived this long resets the back-off.
+        refused_login_s: Shortest wait after 401 or 403, so that the account is not locked.
+    """
+
+    open_timeout_s: float = 5.0
+    read_timeout_s: float = 3.0
+    stale_after_s: float = 2.0
+    retry_base_s: float = 0.5
+    retry_cap_s: float = 30.0
+    healthy_s: float = 10.0
+    refused_login_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A decoded picture; its pixels are converted only if somebody reads it.
+
+    Attributes:
+        size_hw: Height and width in pixels.
+        pixels: Returns (H, W, 3) bgr8.
+    """
+
+    size_hw: tuple[int, int]
+    pixels: Callable[[], U8Image]
+
+
+Connect = Callable[[LiveOptions], Generator["Decoded | None", None, None]]
+"""Open the camera and yield pictures, None for a damaged one; raise SourceError when it is lost."""
+
+
+class LiveSource(ReadLoop):
+    """Reads a camera in its own thread and opens it again whenever it is lost.
+
+    Args:
+        uri: The source without credentials.
+        connect: A generator function; it must bound every wait of its own.
+        options: Time limits.
+        seed: Of the back-off's jitter; None for a different one each time.
+    """
+
+    live = True
+
+    def __init__(
+        self,
+        uri: str,
+        connect: Connect,
+        options: LiveOptions | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self.uri = uri
+        self._connect = connect
+        self._options = options or LiveOptions()
+        self._backoff = Backoff(
+            base_s=self._options.retry_base_s,
+            cap_s=self._options.retry_cap_s,
+            healthy_s=self._options.healthy_s,
+            random=random.Random(seed),
+        )
+        self._board = StatusBoard("CONNECTING", self._options.stale_after_s)
+        self._latest: Latest[tuple[int, int, Decoded]] = Latest()
+        self._stop = threading.Event()
+        self._tried = threading.Event()
+        self._first_error: SourceError | None = None
+        self._bug: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="edgedl-source", daemon=True)
+        self._thread.start()
+
+    @property
+    def ended(self) -> bool:
+        """True after ``close``; a camera itself never ends."""
+        return self._stop.is_set()
+
+    def wait_until_tried(self) -> None:
+        """Wait for the first picture or the first failure.
+
+        Raises:
+            SourceError: The first attempt failed. The source is closed.
+        """
+        limit_s = self._options.open_timeout_s + self._options.read_timeout_s + 5.0
+        error = None
+        if not self._tried.wait(limit_s):
+            error = SourceError("E312", f"{self.uri}: no answer within {limit_s:.0f} s")
+        if self._bug is not None:
+            raise self._bug
+        error = error or self._first_error
+        if error is not None:
+            self._board.enter("FAILED", describe(error))
+            self.close()
+            raise error
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """Return the newest frame once, or None when there is no new one within ``timeout_s``."""
+        if self._bug is not None:
+            raise self._bug
+        found = self._latest.take(timeout_s)
+        if found is None:
+            return None
+        index, captured_ns, decoded = found
+        return Frame(decoded.pixels(), index=index, captured_ns=captured_ns)
+
+    def status(self) -> SourceStatus:
+        """Return state and counters."""
+        return self._board.status()
+
+    def close(self) -> None:
+        """Tell the reader to stop.
+
+        A reader inside a native call that cannot be interrupted is left behind; it ends by itself
+        within the open and read timeouts and touches nothing.
+        """
+        self._stop.set()
+        self._thread.join(timeout=0.3)
+
+    def _run(self) -> None:
+        """Body of the reader thread: connect, read, wait, again."""
+        try:
+            while not self._stop.is_set():
+                self._board.enter("CONNECTING")
+                error, lived_s = self._one_connection()
+                if self._stop.is_set() or error is None:
+                    return
+                floor_s = self._options.refused_login_s if error.code == "E313" else 0.0
+                delay_s = self._backoff.delay_s(lived_s, at_least_s=floor_s)
+                self._board.enter("BACKOFF", describe(error))
+                if not self._tried.is_set():
+                    self._first_error = error
+                    self._tried.set()
+                self._stop.wait(delay_s)
+        except BaseException as err:  # noqa: BLE001 - handed to whoever reads: no silent dead thread
+            self._bug = err
+            self._tried.set()
+
+    def _one_connection(self) -> tuple[SourceError | None, float]:
+        """Read one connection to its end; return why it ended and how long it lived."""
+        first_s: float | None = None
+        error: SourceError | None = None
+        try:
+            with closing(self._connect(self._options)) as pictures:
+                for decoded in pictures:
+                    if self._stop.is_set():
+                        return None, 0.0
+                    if decoded is None:
+                        self._board.saw_corrupt()
+                        continue
+                    first_s = first_s or time.monotonic()
+                    self._accept(decoded)
+        except SourceError as err:
+            error = err
+        lived_s = time.monotonic() - first_s if first_s else 0.0
+        return error or SourceError("E319", f"{self.uri}: the stream ended"), lived_s
+
+    def _accept(self, decoded: Decoded) -> None:
+        """Put one picture into the mailbox."""
+        index = self._board.saw_frame(decoded.size_hw)
+        before = self._latest.dropped
+        self._latest.put((index, time.monotonic_ns(), decoded))
+        self._board.saw_dropped(self._latest.dropped - before)
+        self._board.enter("LIVE")
+        self._tried.set()

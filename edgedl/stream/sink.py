@@ -1,0 +1,240 @@
+"""Where captions go: lines of text, lines of JSON, or a video with the caption drawn."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
+
+import av
+import av.error
+import cv2
+from av.video.frame import VideoFrame
+
+from edgedl.errors import UsageError
+from edgedl.stream.overlay import with_caption
+
+if TYPE_CHECKING:
+    from edgedl.frame import Frame, U8Image
+
+TICKS_PER_S = 90_000
+CODECS = ("libx264", "mpeg4")
+Self = TypeVar("Self", bound="LineSink | VideoSink")
+
+
+class Caption(Protocol):
+    """What a sink needs of a pipeline's result."""
+
+    @property
+    def text(self) -> str: ...  # noqa: D102
+    @property
+    def log_prob(self) -> float: ...  # noqa: D102
+    @property
+    def stage_ms(self) -> Mapping[str, float]: ...  # noqa: D102
+    @property
+    def backend(self) -> str: ...  # noqa: D102
+    @property
+    def precision(self) -> str: ...  # noqa: D102
+    @property
+    def model_hash(self) -> str: ...  # noqa: D102
+
+
+class Sink(Protocol):
+    """Takes captions one by one. Leaving the ``with`` block without an error completes it."""
+
+    def write(self, frame: Frame, caption: Caption) -> None:
+        """Take the caption of one frame."""
+
+    def __enter__(self) -> Sink: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+def caption_event(frame: Frame, caption: Caption) -> dict[str, Any]:
+    """Return one caption as plain JSON values.
+
+    Keys: ``frame`` number in the source, ``media_time_s`` (null for cameras), ``age_ms`` from
+    capture to now, ``text``, ``log_prob``, ``stage_ms``, ``backend``, ``precision``,
+    ``model_hash``.
+    """
+    media_s = frame.media_time_s
+    return {
+        "frame": frame.index,
+        "media_time_s": None if media_s is None else round(media_s, 4),
+        "age_ms": round(1000 * frame.age_s, 2),
+        "text": caption.text,
+        "log_prob": round(float(caption.log_prob), 4),
+        "stage_ms": {name: round(float(ms), 3) for name, ms in caption.stage_ms.items()},
+        "backend": caption.backend,
+        "precision": caption.precision,
+        "model_hash": caption.model_hash,
+    }
+
+
+def open_sink(path: str) -> Sink:
+    """Open a file for captions; its ending says which kind.
+
+    Args:
+        path: ``.mp4`` draws the caption under the picture and appears only when complete;
+            ``.jsonl`` and ``.txt`` get a line per frame at once.
+
+    Raises:
+        UsageError: E120 for another ending, E121 when the file cannot be written.
+    """
+    kind = Path(path).suffix.lower()
+    if kind == ".mp4":
+        return VideoSink(Path(path))
+    if kind in (".jsonl", ".txt"):
+        try:
+            stream = Path(path).open("w", encoding="utf-8")
+        except OSError as err:
+            raise _cannot_write(path, err) from err
+        return LineSink(stream, as_json=kind == ".jsonl", owned=True)
+    msg = f"a sink must end in .mp4, .jsonl or .txt; got {path!r}"
+    raise UsageError("E120", msg)
+
+
+class LineSink:
+    """Writes a line per frame and flushes it, so that a reader sees it at once.
+
+    Args:
+        stream: Where to.
+        as_json: One JSON object per line instead of time and text.
+        owned: Close the stream at the end.
+    """
+
+    def __init__(self, stream: TextIO, *, as_json: bool, owned: bool = False) -> None:
+        self._stream = stream
+        self._as_json = as_json
+        self._owned = owned
+        self._first_ns: int | None = None
+
+    def write(self, frame: Frame, caption: Caption) -> None:
+        """Write one line."""
+        if self._as_json:
+            line = json.dumps(caption_event(frame, caption), ensure_ascii=False)
+        else:
+            text = " ".join(caption.text.split())
+            line = f"{self._time_s(frame):9.3f} s  {text}"
+        self._stream.write(line + "\n")
+        self._stream.flush()
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._owned:
+            self._stream.close()
+
+    def _time_s(self, frame: Frame) -> float:
+        """Return the media time, for cameras the time since the first frame."""
+        if self._first_ns is None:
+            self._first_ns = frame.captured_ns
+        if frame.media_time_s is not None:
+            return frame.media_time_s
+        return (frame.captured_ns - self._first_ns) / 1e9
+
+
+class VideoSink:
+    """Writes an .mp4 with the caption drawn under each picture.
+
+    The file is written under another name beside its place and moved there when it is complete;
+    after an error nothing is left. Later frames of another size are fitted to the first one's.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._partial = path.with_name(f".{path.stem}.partial-{secrets.token_hex(4)}.mp4")
+        self._stream: Any = None
+        self._size_wh: tuple[int, int] | None = None
+        self._started_ns = 0
+        self._first_media_s = 0.0
+        self._last_pts = -1
+        try:
+            self._container = av.open(str(self._partial), "w", options={"movflags": "+faststart"})
+        except (av.error.FFmpegError, OSError) as err:
+            raise _cannot_write(str(path), err) from err
+
+    def write(self, frame: Frame, caption: Caption) -> None:
+        """Draw and encode one frame."""
+        drawn = with_caption(self._fitted(frame.pixels), caption.text)
+        if self._stream is None:
+            self._start(frame, drawn)
+        picture = VideoFrame.from_ndarray(drawn, format="bgr24")
+        self._last_pts = max(self._last_pts + 1, self._pts(frame))
+        picture.pts = self._last_pts
+        picture.time_base = Fraction(1, TICKS_PER_S)
+        self._container.mux(self._stream.encode(picture))
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None and self._stream is not None:
+                self._container.mux(self._stream.encode(None))
+                self._container.close()
+                _move_into_place(self._partial, self._path)
+        finally:
+            if self._stream is not None:
+                self._container.close()
+            self._partial.unlink(missing_ok=True)
+
+    def _start(self, frame: Frame, drawn: U8Image) -> None:
+        """Add the video stream once the size is known."""
+        codec = next(name for name in CODECS if name in av.codecs_available)
+        self._stream = self._container.add_stream(codec, rate=30)
+        self._stream.height, self._stream.width = drawn.shape[:2]
+        self._stream.pix_fmt = "yuv420p"
+        self._stream.codec_context.time_base = Fraction(1, TICKS_PER_S)
+        if codec == "libx264":
+            self._stream.options = {"preset": "veryfast", "crf": "20"}
+        self._started_ns = frame.captured_ns
+        self._first_media_s = frame.media_time_s or 0.0
+
+    def _pts(self, frame: Frame) -> int:
+        """Return the frame's time from the first one, in ticks."""
+        if frame.media_time_s is not None:
+            return round((frame.media_time_s - self._first_media_s) * TICKS_PER_S)
+        return round((frame.captured_ns - self._started_ns) * TICKS_PER_S / 1e9)
+
+    def _fitted(self, picture: U8Image) -> U8Image:
+        """Return the picture in the size of the first one."""
+        size_wh = (picture.shape[1], picture.shape[0])
+        if self._size_wh is None:
+            self._size_wh = size_wh
+        if size_wh == self._size_wh:
+            return picture
+        return cv2.resize(picture, self._size_wh).astype("uint8", copy=False)
+
+
+def _move_into_place(partial: Path, path: Path) -> None:
+    """Flush a finished file to disk and give it its name."""
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _cannot_write(path: str, error: OSError) -> UsageError:
+    msg = f"cannot write {path}: {error.strerror or error}; choose a folder that exists"
+    return UsageError("E121", msg)
