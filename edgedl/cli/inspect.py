@@ -1,0 +1,135 @@
+"""``edgedl inspect``: what is in a bundle, without running it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from edgedl.cli.parser import add_json_option, new_parser, print_json, print_next
+from edgedl.deps import explain_missing
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+    from edgedl.bundle import Bundle, Graph, Manifest
+    from edgedl.spec import TensorSpec
+
+
+def add(subparsers: Any) -> None:
+    """Add the command."""
+    parser = new_parser(
+        subparsers,
+        "inspect",
+        "show what is in a bundle: graphs, quality, speed, what was refused and why",
+        example="edgedl inspect scenes.edge",
+    )
+    parser.add_argument("bundle", help="folder of the bundle, NAME.edge")
+    add_json_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check and show a bundle."""
+    with explain_missing("inspecting"):
+        from edgedl.bundle import Bundle
+    bundle = Bundle.open(args.bundle)
+    if args.json:
+        manifest = dataclasses.asdict(bundle.manifest)
+        print_json(
+            {"path": str(bundle.path), "size_bytes": bundle.size_bytes} | manifest, args.json
+        )
+    if args.json != "-":
+        _print(bundle)
+    print_next(f"edgedl verify {args.bundle}")
+    return 0
+
+
+def _print(bundle: Bundle) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for key, value in _facts(bundle):
+        console.print(f"[bold]{key:<12}[/] ", end="")
+        console.print(plain(value))
+    console.print(_precisions(bundle.manifest))
+    console.print(_graphs(bundle))
+
+
+def _facts(bundle: Bundle) -> Iterable[tuple[str, str]]:
+    manifest, spec = bundle.manifest, bundle.spec
+    yield "bundle", f"{bundle.path}: {manifest.name}, a {manifest.kind}"
+    yield "sha256", manifest.digest
+    yield "made", f"{manifest.created} by edgedl {manifest.edgedl}"
+    yield "from", f"{manifest.parent.kind} {manifest.parent.sha256[:12]}"
+    yield "size", f"{_mib(bundle.size_bytes)} in {len(manifest.files) + 1} files"
+    yield "image", f"{spec.shape} {spec.dtype} {spec.pixel_format}, {spec.resize}, {spec.fit}"
+    decode = manifest.decode
+    yield "captions", f"{decode.method}, at most {decode.max_tokens} of {len(bundle.vocab)} tokens"
+    for refused in manifest.refused:
+        yield "refused", f"{refused.precision}: {refused.reason}"
+    for engine in manifest.engines:
+        yield "engine", f"{engine.file}, {engine.role} {engine.precision} for {engine.target}"
+    if calibration := manifest.calibration:
+        yield "calibration", f"{calibration.method} on {calibration.n} pictures"
+    yield "versions", ", ".join(f"{k} {v}" for k, v in manifest.versions.items()) or "not recorded"
+
+
+def _precisions(manifest: Manifest) -> Table:
+    """Return quality and speed of what was written."""
+    from rich.table import Column, Table
+
+    metrics = _keys(r.quality for r in manifest.precisions.values())
+    backends = _keys(r.latency_ms for r in manifest.precisions.values())
+    names = ["precision", *metrics, "drop", *(f"{name} ms" for name in backends)]
+    table = Table(*(Column(plain(name)) for name in names))
+    for name, record in manifest.precisions.items():
+        values = [_number(record.quality.get(key)) for key in metrics]
+        times = [_number(record.latency_ms.get(key)) for key in backends]
+        table.add_row(name, *values, f"{record.drop_points:.2f}", *times)
+    return table
+
+
+def _graphs(bundle: Bundle) -> Table:
+    """Return what each graph takes, gives and is made of."""
+    from rich.table import Table
+
+    table = Table("graph", "size", "in and out", "operators")
+    for graph in bundle.manifest.graphs:
+        size = bundle.manifest.files[graph.file].size_bytes
+        row = (f"{graph.role} {graph.precision}", _mib(size), _shapes(graph), _histogram(graph))
+        table.add_row(*map(plain, row))
+    return table
+
+
+def _shapes(graph: Graph) -> str:
+    def text(specs: Iterable[TensorSpec]) -> str:
+        return ", ".join(f"{s.name} ({', '.join(map(str, s.shape))})" for s in specs)
+
+    return f"{text(graph.inputs)} → {text(graph.outputs)}"
+
+
+def _histogram(graph: Graph) -> str:
+    return ", ".join(f"{name} {n}" for name, n in Counter(graph.operators).most_common())
+
+
+def plain(text: str) -> Text:
+    """Return text that is only text: no markup, and nothing a terminal would obey."""
+    from rich.text import Text
+
+    return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text))
+
+
+def _keys(tables: Iterable[Mapping[str, object]]) -> list[str]:
+    return list(dict.fromkeys(key for table in tables for key in table))
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _mib(size_bytes: int) -> str:
+    return f"{size_bytes / (1 << 20):.2f} MiB"

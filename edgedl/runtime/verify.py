@@ -1,0 +1,215 @@
+"""The self-test of a bundle on this machine: its golden set, replayed through the real code."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+import edgedl
+from edgedl.bundle import Bundle, Expected, GoldenSample, tensor_sha256
+from edgedl.errors import BundleError
+from edgedl.runtime.decode import greedy
+from edgedl.runtime.pipeline import Pipeline, load
+from edgedl.runtime.session import BACKENDS, Array, Session, relative_error
+from edgedl.vocab import BOS, Vocab
+
+Status = Literal["PASS", "FAIL", "NOT RUN"]
+PASS: Status = "PASS"
+FAIL: Status = "FAIL"
+NOT_RUN: Status = "NOT RUN"
+
+COMPARED = ("features", "logits")
+FP32_BOUND = 1e-4
+"""Largest difference of fp32 outputs between two machines, relative to the largest output."""
+BOUNDS = {"fp32": FP32_BOUND, "fp16": 2e-2, "int8-cpu": 1e-1, "int8-trt": 1e-1}
+"""Bounds for outputs to which the manifest gives none."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyRow:
+    """One thing that was tried.
+
+    Attributes:
+        backend: ``"preprocess"`` for the input tensors, else the runtime.
+        precision: Which graphs; empty for the input tensors.
+        status: PASS, FAIL, or NOT RUN: this machine could not try it.
+        samples: Golden pictures that were tried.
+        texts_equal: How many captions were the expected ones.
+        errors: Output to its largest error, relative to the largest expected magnitude.
+        bounds: Output to the largest error allowed.
+        reason: Why it failed or was not run; empty on PASS.
+    """
+
+    backend: str
+    precision: str
+    status: Status
+    samples: int = 0
+    texts_equal: int = 0
+    errors: Mapping[str, float] = field(default_factory=dict)
+    bounds: Mapping[str, float] = field(default_factory=dict)
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What a bundle proved on this machine.
+
+    Attributes:
+        bundle: Its path.
+        digest: Of its manifest.
+        rows: One per thing tried.
+        machine: Where this was.
+    """
+
+    bundle: str
+    digest: str
+    rows: tuple[VerifyRow, ...]
+    machine: Mapping[str, str]
+
+    @property
+    def passed(self) -> bool:
+        """Nothing failed, and at least one precision ran."""
+        ran = [row for row in self.rows if row.status == PASS and row.precision]
+        return bool(ran) and not self.failures
+
+    @property
+    def failures(self) -> tuple[VerifyRow, ...]:
+        """The rows that failed."""
+        return tuple(row for row in self.rows if row.status == FAIL)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as plain JSON values; an infinite error is null."""
+        rows = [asdict(row) for row in self.rows]
+        for row in rows:
+            row["errors"] = {k: v if np.isfinite(v) else None for k, v in row["errors"].items()}
+        head = {"bundle": self.bundle, "digest": self.digest, "passed": self.passed}
+        return {**head, "rows": rows, "machine": dict(self.machine), "edgedl": edgedl.__version__}
+
+    def check(self) -> None:
+        """Raise unless the bundle passed.
+
+        Raises:
+            BundleError: E414 what failed first.
+        """
+        if not self.passed:
+            first = self.failures[0].reason if self.failures else "no precision could be run here"
+            msg = f"self-test failed: {first}; do not use {self.bundle} on this machine"
+            raise BundleError("E414", msg)
+
+
+def verify(path: Path | str, threads: int = 1) -> VerifyReport:
+    """Replay a bundle's golden set on every runtime of this machine.
+
+    The pictures go through the pre-processing that cameras use, whose tensors must match bit for
+    bit; each precision's features, first-step logits and captions are compared with what the
+    export computed with the same graphs.
+
+    Args:
+        path: The bundle's folder.
+        threads: CPU threads of one inference.
+
+    Raises:
+        EdgedlError: The bundle cannot be opened; what it computes wrongly is in the report.
+    """
+    bundle = Bundle.open(path)
+    golden = bundle.golden()
+    rows: list[VerifyRow] = []
+    for backend in BACKENDS:
+        for precision in bundle.precisions:
+            with load(bundle, backend, precision, threads=threads) as pipeline:
+                if not rows:
+                    rows.append(_verify_tensors(pipeline, golden))
+                rows.append(_verify_graphs(pipeline, golden))
+    reason = "no CUDA device" if not has_cuda_device() else "this version runs no engines"
+    rows += [
+        VerifyRow(f"engine {engine.target}", engine.precision, NOT_RUN, reason=reason)
+        for engine in bundle.manifest.engines
+    ]
+    machine = {"platform": platform.platform(), "machine": platform.machine()}
+    return VerifyReport(str(path), bundle.manifest.digest, tuple(rows), machine)
+
+
+def has_cuda_device() -> bool:
+    """Say whether the driver of an NVIDIA GPU, desktop or Jetson, offers a device."""
+    return any(Path("/dev", name).exists() for name in ("nvidia0", "nvhost-gpu", "nvgpu"))
+
+
+def _verify_tensors(pipeline: Pipeline, golden: Sequence[GoldenSample]) -> VerifyRow:
+    """Compare the pre-processed pictures bit for bit."""
+    wrong = [
+        sample.name
+        for sample in golden
+        if tensor_sha256(pipeline.preprocess(sample.picture)) != sample.input_sha256
+    ]
+    if not wrong:
+        return VerifyRow("preprocess", "", PASS, len(golden))
+    reason = f"expected the tensor of the export, got other bits for {', '.join(wrong)}"
+    return VerifyRow("preprocess", "", FAIL, len(golden), reason=reason)
+
+
+def _verify_graphs(pipeline: Pipeline, golden: Sequence[GoldenSample]) -> VerifyRow:
+    """Compare one precision with what the export computed."""
+    backend, precision = pipeline.backend, pipeline.precision
+    known = [sample for sample in golden if precision in sample.expected]
+    if not known:
+        reason = "the golden set has nothing for it"
+        return VerifyRow(backend, precision, NOT_RUN, reason=reason)
+    record = pipeline.bundle.manifest.precisions[precision]
+    bounds = {name: float(record.error_bounds.get(name, BOUNDS[precision])) for name in COMPARED}
+    errors = dict.fromkeys(COMPARED, 0.0)
+    differing: list[str] = []
+    reason = ""
+    try:
+        for sample in known:
+            expected, found = sample.expected[precision], _replay(pipeline, sample)
+            if found.text != expected.text:
+                differing.append(f'expected "{expected.text}", got "{found.text}"')
+            for name in COMPARED:
+                error = relative_error(found.arrays[name], expected.arrays[name])
+                errors[name] = max(errors[name], error)
+    except BundleError as err:
+        reason = str(err)
+    equal = len(known) - len(differing)
+    beyond = [name for name in COMPARED if not errors[name] <= bounds[name]]
+    if not reason and equal < record.texts_equal * len(known):
+        reason = differing[0]
+    elif not reason and beyond:
+        name = beyond[0]
+        reason = f"expected {name} within {bounds[name]:.2g} of theirs, got {errors[name]:.2g}"
+    if not reason:
+        return VerifyRow(backend, precision, PASS, len(known), equal, errors, bounds)
+    reason += f" ({precision} on {backend})"
+    return VerifyRow(backend, precision, FAIL, len(known), equal, errors, bounds, reason)
+
+
+def _replay(pipeline: Pipeline, sample: GoldenSample) -> Expected:
+    bundle = pipeline.bundle
+    tensor = pipeline.preprocess(sample.picture)
+    max_tokens = bundle.manifest.decode.max_tokens
+    return expectation(pipeline.encoder, pipeline.step, tensor, bundle.vocab, max_tokens)
+
+
+def expectation(
+    encoder: Session, step: Session, tensor: Array, vocab: Vocab, max_tokens: int
+) -> Expected:
+    """Return what two graphs give for one picture: what an export writes and a device repeats.
+
+    Args:
+        encoder: Session of the encoder.
+        step: Session of the step graph.
+        tensor: The pre-processed picture, (1, C, H, W).
+        vocab: Words of the captions.
+        max_tokens: Length of a caption at most.
+    """
+    seen = encoder.run({"image": tensor})
+    feeds = {"h_in": seen["h"], "c_in": seen["c"], "features": seen["features"]}
+    first = step.run({"token": np.array([BOS]), **feeds})
+    caption = greedy(step, seen["features"], seen["h"], seen["c"], vocab, max_tokens)[0]
+    arrays = {name: seen[name][0].astype(np.float32) for name in ("features", "h", "c")}
+    arrays["logits"] = first["logits"][0].astype(np.float32)
+    return Expected(caption.text, caption.log_prob, arrays)
