@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from edgedl import _core
-from edgedl.frame import PixelFormat, Pixels
-from edgedl.spec import ImageSpec
+
+if TYPE_CHECKING:
+    from edgedl.frame import PixelFormat, Pixels
+    from edgedl.spec import ImageSpec
 
 Matrix = Literal["bt601", "bt709"]
 Range = Literal["limited", "full"]
