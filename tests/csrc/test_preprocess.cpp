@@ -1,0 +1,124 @@
+// Without Python: every combination of options on exactly sized buffers, so that the sanitizers see
+// any access outside them, and both host executors against each other.
+#include <cstdio>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "core/error.h"
+#include "kernels/preprocess.h"
+
+namespace {
+
+using namespace edgedl;
+
+int failures = 0;
+
+void expect(bool ok, const char* what, int height, int width) {
+  if (ok) return;
+  ++failures;
+  std::printf("FAIL %s, source %d x %d\n", what, height, width);
+}
+
+// A picture whose planes are separate allocations without a spare byte.
+struct Pixels {
+  std::vector<std::uint8_t> planes[3];
+  Picture picture;
+
+  void add(int index, int rows, int row_bytes) {
+    auto& plane = planes[index];
+    plane.resize(static_cast<std::size_t>(rows) * static_cast<std::size_t>(row_bytes));
+    unsigned state = 12345u + static_cast<unsigned>(index);
+    for (auto& value : plane) {
+      state = state * 1664525u + 1013904223u;
+      value = static_cast<std::uint8_t>(state >> 24);
+    }
+    picture.planes[index] = plane_of(plane.data(), row_bytes);
+  }
+
+  Pixels(SourceFormat format, int height, int width) : picture{format, height, width, {}} {
+    const bool color = format == SourceFormat::kBgr8 || format == SourceFormat::kRgb8;
+    add(0, height, width * (color ? 3 : format == SourceFormat::kYuyv ? 2 : 1));
+    if (format == SourceFormat::kNv12) add(1, height / 2, width);
+    if (format == SourceFormat::kI420) add(1, height / 2, width / 2);
+    if (format == SourceFormat::kI420) add(2, height / 2, width / 2);
+  }
+};
+
+std::size_t bytes_of(const PreprocessPlan& plan) {
+  const int size = plan.dtype == DType::kFloat32 ? 4 : plan.dtype == DType::kFloat16 ? 2 : 1;
+  return static_cast<std::size_t>(plan.height * plan.width * channels_of(plan) * size);
+}
+
+void check(const PreprocessPlan& plan, int height, int width) {
+  const Pixels pixels(plan.source_format, height, width);
+  std::vector<std::uint8_t> by_rows(bytes_of(plan), 0xa5);
+  std::vector<std::uint8_t> by_pixels(bytes_of(plan), 0x5a);
+  preprocess_cpu(plan, pixels.picture, by_rows.data());
+  preprocess_pixelwise(plan, pixels.picture, by_pixels.data());
+  expect(by_rows == by_pixels, "both executors must agree", height, width);
+}
+
+PreprocessPlan plan_of(int height, int width) {
+  PreprocessPlan plan{};
+  plan.height = height;
+  plan.width = width;
+  plan.fill = 114;
+  plan.yuv = yuv_to_rgb_coefficients(Matrix::kBt601, Range::kLimited);
+  for (int c = 0; c < 3; ++c) {
+    plan.scale[c] = 0.017f;
+    plan.bias[c] = -2.1f;
+  }
+  return plan;
+}
+
+void every_option(PreprocessPlan plan, int height, int width) {
+  for (auto source : {SourceFormat::kBgr8, SourceFormat::kRgb8, SourceFormat::kGray8,
+                      SourceFormat::kYuyv, SourceFormat::kNv12, SourceFormat::kI420}) {
+    for (auto resize : {Resize::kBilinear, Resize::kArea, Resize::kNearest}) {
+      for (auto fit : {Fit::kStretch, Fit::kLetterbox, Fit::kCrop}) {
+        for (auto format : {PixelFormat::kRgb8, PixelFormat::kGray8}) {
+          for (auto dtype : {DType::kFloat32, DType::kFloat16, DType::kUint8}) {
+            plan.source_format = source;
+            plan.resize = resize;
+            plan.fit = fit;
+            plan.pixel_format = format;
+            plan.dtype = dtype;
+            plan.layout = dtype == DType::kUint8 ? Layout::kNhwc : Layout::kNchw;
+            check(plan, height, width);
+          }
+        }
+      }
+    }
+  }
+}
+
+void refused(const char* part, SourceFormat format, int height, int width) {
+  PreprocessPlan plan = plan_of(4, 4);
+  plan.source_format = format;
+  std::vector<std::uint8_t> out(bytes_of(plan));
+  const Picture picture{format, height, width, {}};
+  try {
+    preprocess_cpu(plan, picture, out.data());
+    expect(false, "must be refused", height, width);
+  } catch (const Error& error) {
+    expect(std::strstr(error.what(), part) != nullptr, error.what(), height, width);
+  }
+}
+
+}  // namespace
+
+int main() {
+  for (const auto& [height, width] : {std::pair{1, 1}, {3, 5}, {8, 8}, {13, 9}}) {
+    for (const auto& [source_height, source_width] :
+         {std::pair{2, 2}, {6, 4}, {16, 16}, {22, 38}, {50, 34}}) {
+      every_option(plan_of(height, width), source_height, source_width);
+    }
+  }
+  refused("sides must be in 1..8192 pixels; got height 0, width 4", SourceFormat::kBgr8, 0, 4);
+  refused("got height 4, width 8193", SourceFormat::kBgr8, 4, 8193);
+  refused("width must be even", SourceFormat::kYuyv, 4, 5);
+  refused("height must be even", SourceFormat::kNv12, 5, 4);
+  std::printf("%s: %d failures\n", failures == 0 ? "ok" : "FAILED", failures);
+  return failures == 0 ? 0 : 1;
+}
