@@ -19,7 +19,7 @@ import edgedl
 from edgedl.bench.clip import write_clip
 from edgedl.bundle import Bundle
 from edgedl.errors import BundleError, UsageError
-from edgedl.runtime.choose import runnable_precisions
+from edgedl.runtime.choose import candidates
 from edgedl.runtime.pipeline import Pipeline, load
 from edgedl.stream.source import Source, open_source
 from edgedl.timing import machine_facts, summary
@@ -85,10 +85,10 @@ def bench(
     bundle = Bundle.open(path)
     before = machine_facts()
     with ExitStack() as stack:
-        precisions = options.precisions or runnable_precisions(bundle.manifest)
+        precisions = options.precisions or candidates(bundle.manifest)
         cases = {}
         for precision in precisions:
-            pipeline = load(path, precision=precision, threads=options.threads)
+            pipeline = load(bundle, precision=precision, threads=options.threads)
             cases[precision] = _Case(stack.enter_context(pipeline))
             _check(bundle, cases[precision].pipeline)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgedl-bench-"))

@@ -63,10 +63,15 @@ def choose(manifest: Manifest, backend: str = "auto", precision: str = "auto") -
     return Choice(backend, wanted, "asked for")
 
 
+def candidates(manifest: Manifest, backend: str = "auto") -> tuple[str, ...]:
+    """Return the precisions of the bundle that have fast kernels on that runtime."""
+    return tuple(p for p in _AUTOMATIC[check_backend(backend)] if p in manifest.precisions)
+
+
 def _automatic(manifest: Manifest, backend: str) -> Choice:
     """Return the fastest graphs that kept their quality."""
     records = manifest.precisions
-    able = [p for p in _AUTOMATIC[backend] if p in records and records[p].kept_quality]
+    able = [p for p in candidates(manifest, backend) if records[p].kept_quality]
     if not able:
         msg = _unavailable(manifest, " or ".join(_AUTOMATIC[backend]))
         raise BundleError("E419", f"no graph can be chosen for {backend}: {msg}")
