@@ -29,7 +29,7 @@ from edgedl.bundle.golden import (
 )
 from edgedl.bundle.manifest import MAX_BYTES, FileRecord, Graph, Manifest
 from edgedl.bundle.onnx_bytes import scan_onnx
-from edgedl.errors import BundleError, IntegrityError
+from edgedl.errors import BundleError, EdgedlError, IntegrityError
 from edgedl.vocab import Vocab
 
 if TYPE_CHECKING:
@@ -78,8 +78,14 @@ class Bundle:
                 keeps data in other files.
         """
         path = Path(path)
-        _check_is_bundle(path)
-        here = dict(_walk(path))
+        try:
+            _check_is_bundle(path)
+            here = dict(_walk(path))
+        except EdgedlError:
+            raise
+        except OSError as err:
+            msg = f"{path} cannot be read: {err.strerror}"
+            raise BundleError("E403", msg) from err
         bundle = cls(path, Manifest.parse(_read(path, MANIFEST, MAX_BYTES), str(path / MANIFEST)))
         files = bundle.manifest.files
         for name in sorted({MANIFEST, *files} - set(here)):
@@ -205,22 +211,33 @@ def _walk(folder: Path) -> Iterator[tuple[str, int]]:
     waiting = [""]
     while waiting:
         prefix = waiting.pop()
-        for entry in os.scandir(folder / prefix):
-            name = prefix + entry.name
-            info = entry.stat(follow_symlinks=False)
-            count, total = count + 1, total + info.st_size
-            if count > 2 * MAX_FILES or total > MAX_TOTAL_BYTES:
-                msg = f"{folder} holds more than {MAX_FILES} files or {MAX_TOTAL_BYTES} bytes"
-                raise BundleError("E406", msg)
-            if stat.S_ISDIR(info.st_mode):
-                safe_name(name)
-                waiting.append(name + "/")
-                continue
-            if not stat.S_ISREG(info.st_mode) or info.st_nlink != 1:
-                what = "a link or device" if info.st_nlink == 1 else "a file with a second name"
-                msg = f"unsafe file {folder / _shown(name)}: it is {what}; copy its content"
-                raise IntegrityError("E405", msg)
-            yield name, info.st_size
+        with os.scandir(folder / prefix) as entries:
+            for entry in entries:
+                name = prefix + entry.name
+                info = entry.stat(follow_symlinks=False)
+                count, total = count + 1, total + info.st_size
+                if count > 2 * MAX_FILES or total > MAX_TOTAL_BYTES:
+                    msg = f"{folder} holds more than {MAX_FILES} files or {MAX_TOTAL_BYTES} bytes"
+                    raise BundleError("E406", msg)
+                if stat.S_ISDIR(info.st_mode):
+                    waiting.append(safe_name(name) + "/")
+                else:
+                    _check_is_plain(info, folder / _shown(name))
+                    yield name, info.st_size
+
+
+def _check_is_plain(info: os.stat_result, shown: Path) -> None:
+    """Refuse what is more, or less, than the content of one file."""
+    if stat.S_ISLNK(info.st_mode):
+        what = "it is a link"
+    elif not stat.S_ISREG(info.st_mode):
+        what = "it is not a regular file"
+    elif info.st_nlink != 1:
+        what = f"it is one file under {info.st_nlink} names"
+    else:
+        return
+    msg = f"unsafe file {shown}: {what}; put a copy of the content there"
+    raise IntegrityError("E405", msg)
 
 
 def _read(folder: Path, name: str, max_bytes: int) -> bytes:

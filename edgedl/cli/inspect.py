@@ -65,7 +65,7 @@ def _facts(bundle: Bundle) -> Iterable[tuple[str, str]]:
     yield "sha256", manifest.digest
     yield "made", f"{manifest.created} by edgedl {manifest.edgedl}"
     yield "from", f"{manifest.parent.kind} {manifest.parent.sha256[:12]}"
-    yield "size", f"{_mib(bundle.size_bytes)} in {len(manifest.files) + 1} files"
+    yield "size", f"{_size(bundle.size_bytes)} in {len(manifest.files) + 1} files"
     yield "image", f"{spec.shape} {spec.dtype} {spec.pixel_format}, {spec.resize}, {spec.fit}"
     decode = manifest.decode
     yield "captions", f"{decode.method}, at most {decode.max_tokens} of {len(bundle.vocab)} tokens"
@@ -100,7 +100,7 @@ def _graphs(bundle: Bundle) -> Table:
     table = Table("graph", "size", "in and out", "operators")
     for graph in bundle.manifest.graphs:
         size = bundle.manifest.files[graph.file].size_bytes
-        row = (f"{graph.role} {graph.precision}", _mib(size), _shapes(graph), _histogram(graph))
+        row = (f"{graph.role} {graph.precision}", _size(size), _shapes(graph), _histogram(graph))
         table.add_row(*map(plain, row))
     return table
 
@@ -131,5 +131,7 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
-def _mib(size_bytes: int) -> str:
-    return f"{size_bytes / (1 << 20):.2f} MiB"
+def _size(size_bytes: int) -> str:
+    if size_bytes < 1 << 20:
+        return f"{size_bytes / (1 << 10):.1f} KiB"
+    return f"{size_bytes / (1 << 20):.1f} MiB"
