@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -94,15 +96,15 @@ def tiny_graphs(levels: int | None = None) -> dict[str, bytes]:
     return {"encoder": encoder, "step": step}
 
 
-def write_manifest(folder: Path, graphs: dict[str, dict[str, bytes]], **changes: Any) -> Manifest:
+def write_manifest(folder: Path, graphs: dict[str, dict[str, bytes]]) -> None:
     """Write a manifest that fits the files which are there."""
     specs = {role: open_session(raw) for role, raw in graphs["fp32"].items()}
     quality = {"exact": 0.9, "bleu4": 0.8, "cider_d": 5.5, "n": 100}
-    values: dict[str, Any] = {
-        "name": "tiny",
-        "created": "2026-01-01T00:00:00Z",
-        "image_spec": SPEC,
-        "graphs": tuple(
+    manifest = Manifest(
+        name="tiny",
+        created="2026-01-01T00:00:00Z",
+        image_spec=SPEC,
+        graphs=tuple(
             Graph(
                 role=role,
                 precision=precision,
@@ -114,18 +116,16 @@ def write_manifest(folder: Path, graphs: dict[str, dict[str, bytes]], **changes:
             for precision, roles in graphs.items()
             for role in roles
         ),
-        "precisions": {
+        precisions={
             "fp32": PrecisionRecord(quality=quality, latency_ms={"onnxruntime": 2.0}),
             "int8-cpu": PrecisionRecord(quality=quality, latency_ms={"onnxruntime": 1.0}),
         },
-        "refused": (Refused(precision="fp16", reason="3.1 ms is slower than fp32 with 2.0 ms"),),
-        "decode": DecodeOptions(max_tokens=6),
-        "parent": Parent(kind="run", sha256="0" * 64),
-        "files": list_files(folder),
-    }
-    manifest = Manifest(**{**values, **changes})
+        refused=(Refused(precision="fp16", reason="3.1 ms is slower than fp32 with 2.0 ms"),),
+        decode=DecodeOptions(max_tokens=6),
+        parent=Parent(kind="run", sha256="0" * 64),
+        files=list_files(folder),
+    )
     write_file(folder / "manifest.json", manifest.to_json())
-    return manifest
 
 
 @pytest.fixture(scope="session")
@@ -159,3 +159,15 @@ def tiny_bundle_master(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_bundle(tiny_bundle_master: Path, tmp_path: Path) -> Path:
     """A copy to damage."""
     return Path(shutil.copytree(tiny_bundle_master, tmp_path / "tiny.edge"))
+
+
+@pytest.fixture
+def relist() -> Callable[..., None]:
+    """Write a bundle's manifest again, its digests fitting the files that are there now."""
+
+    def relist(path: Path, **changes: Any) -> None:
+        manifest = Manifest.parse((path / "manifest.json").read_bytes())
+        made = dataclasses.replace(manifest, files=list_files(path), **changes)
+        write_file(path / "manifest.json", made.to_json())
+
+    return relist

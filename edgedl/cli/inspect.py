@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -38,10 +38,9 @@ def run(args: argparse.Namespace) -> int:
         from edgedl.bundle import Bundle
     bundle = Bundle.open(args.bundle)
     if args.json:
-        manifest = dataclasses.asdict(bundle.manifest)
-        print_json(
-            {"path": str(bundle.path), "size_bytes": bundle.size_bytes} | manifest, args.json
-        )
+        manifest = json.loads(bundle.manifest.to_json())
+        facts = {"path": str(bundle.path), "size_bytes": bundle.size_bytes}
+        print_json({**facts, "manifest": manifest}, args.json)
     if args.json != "-":
         _print(bundle)
     print_next(f"edgedl verify {args.bundle}")
