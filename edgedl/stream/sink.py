@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -21,33 +20,17 @@ from edgedl.stream.overlay import with_caption
 
 if TYPE_CHECKING:
     from edgedl.frame import Frame, U8Image
+    from edgedl.runtime.pipeline import CaptionResult
 
 TICKS_PER_S = 90_000
 CODECS = ("libx264", "mpeg4")
 Self = TypeVar("Self", bound="LineSink | VideoSink")
 
 
-class Caption(Protocol):
-    """What a sink needs of a pipeline's result."""
-
-    @property
-    def text(self) -> str: ...  # noqa: D102
-    @property
-    def log_prob(self) -> float: ...  # noqa: D102
-    @property
-    def stage_ms(self) -> Mapping[str, float]: ...  # noqa: D102
-    @property
-    def backend(self) -> str: ...  # noqa: D102
-    @property
-    def precision(self) -> str: ...  # noqa: D102
-    @property
-    def model_hash(self) -> str: ...  # noqa: D102
-
-
 class Sink(Protocol):
     """Takes captions one by one. Leaving the ``with`` block without an error completes it."""
 
-    def write(self, frame: Frame, caption: Caption) -> None:
+    def write(self, frame: Frame, caption: CaptionResult) -> None:
         """Take the caption of one frame."""
 
     def __enter__(self) -> Sink: ...
@@ -60,48 +43,45 @@ class Sink(Protocol):
     ) -> None: ...
 
 
-def caption_event(frame: Frame, caption: Caption) -> dict[str, Any]:
+def caption_event(frame: Frame, caption: CaptionResult) -> dict[str, Any]:
     """Return one caption as plain JSON values.
 
     Keys: ``frame`` number in the source, ``media_time_s`` (null for cameras), ``age_ms`` from
-    capture to now, ``text``, ``log_prob``, ``stage_ms``, ``backend``, ``precision``,
-    ``model_hash``.
+    capture to now, and those of the result: ``text``, ``log_prob``, ``stage_ms``, ``backend``,
+    ``precision``, ``model_hash``.
     """
     media_s = frame.media_time_s
     return {
         "frame": frame.index,
         "media_time_s": None if media_s is None else round(media_s, 4),
         "age_ms": round(1000 * frame.age_s, 2),
-        "text": caption.text,
-        "log_prob": round(float(caption.log_prob), 4),
-        "stage_ms": {name: round(float(ms), 3) for name, ms in caption.stage_ms.items()},
-        "backend": caption.backend,
-        "precision": caption.precision,
-        "model_hash": caption.model_hash,
+        **caption.to_json(),
     }
 
 
-def open_sink(path: str) -> Sink:
+def open_sink(path: str, as_json: bool | None = None) -> Sink:
     """Open a file for captions; its ending says which kind.
 
     Args:
         path: ``.mp4`` draws the caption under the picture and appears only when complete;
             ``.jsonl`` and ``.txt`` get a line per frame at once.
+        as_json: Lines of JSON or of text whatever the ending.
 
     Raises:
         UsageError: E120 for another ending, E121 when the file cannot be written.
     """
     kind = Path(path).suffix.lower()
-    if kind == ".mp4":
+    if as_json is None and kind == ".mp4":
         return VideoSink(Path(path))
-    if kind in (".jsonl", ".txt"):
-        try:
-            stream = Path(path).open("w", encoding="utf-8")
-        except OSError as err:
-            raise _cannot_write(path, err) from err
-        return LineSink(stream, as_json=kind == ".jsonl", owned=True)
-    msg = f"a sink must end in .mp4, .jsonl or .txt; got {path!r}"
-    raise UsageError("E120", msg)
+    if as_json is None and kind not in (".jsonl", ".txt"):
+        msg = f"a sink must end in .mp4, .jsonl or .txt; got {path!r}"
+        raise UsageError("E120", msg)
+    json_lines = kind == ".jsonl" if as_json is None else as_json
+    try:
+        stream = Path(path).open("w", encoding="utf-8")  # noqa: SIM115 - closed by the sink
+    except OSError as err:
+        raise _cannot_write(path, err) from err
+    return LineSink(stream, as_json=json_lines, owned=True)
 
 
 class LineSink:
@@ -119,7 +99,7 @@ class LineSink:
         self._owned = owned
         self._first_ns: int | None = None
 
-    def write(self, frame: Frame, caption: Caption) -> None:
+    def write(self, frame: Frame, caption: CaptionResult) -> None:
         """Write one line."""
         if self._as_json:
             line = json.dumps(caption_event(frame, caption), ensure_ascii=False)
@@ -170,7 +150,7 @@ class VideoSink:
         except (av.error.FFmpegError, OSError) as err:
             raise _cannot_write(str(path), err) from err
 
-    def write(self, frame: Frame, caption: Caption) -> None:
+    def write(self, frame: Frame, caption: CaptionResult) -> None:
         """Draw and encode one frame."""
         drawn = with_caption(self._fitted(frame.pixels), caption.text)
         if self._stream is None:
@@ -235,6 +215,6 @@ def _move_into_place(partial: Path, path: Path) -> None:
     partial.replace(path)
 
 
-def _cannot_write(path: str, error: OSError) -> UsageError:
-    msg = f"cannot write {path}: {error.strerror or error}; choose a folder that exists"
-    return UsageError("E121", msg)
+def _cannot_write(path: str, error: Exception) -> UsageError:
+    reason = getattr(error, "strerror", None) or error
+    return UsageError("E121", f"cannot write {path}: {reason}; choose a folder that exists")

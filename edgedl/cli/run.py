@@ -1,0 +1,118 @@
+"""``edgedl run``: caption a video, images or a camera."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgedl.cli.parser import add_json_option, new_parser, print_next
+from edgedl.deps import explain_missing
+from edgedl.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgedl.stream.sink import Sink
+    from edgedl.stream.source import Source
+
+
+def add(subparsers: Any) -> None:
+    """Add the command."""
+    parser = new_parser(
+        subparsers,
+        "run",
+        "caption a video, images or a camera",
+        example="edgedl run x.edge clip.mp4 captioned.mp4",
+    )
+    parser.add_argument("bundle", type=Path, help="a folder NAME.edge")
+    parser.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="video, image, folder of images, rtsp://…, http://… (MJPEG) or test://scenes",
+    )
+    parser.add_argument(
+        "sink",
+        nargs="?",
+        metavar="SINK",
+        help="file to write: .mp4 draws the captions, .jsonl and .txt get a line per frame",
+    )
+    parser.add_argument(
+        "--realtime",
+        action="store_true",
+        help="play a file at its own speed; the newest frame wins",
+    )
+    parser.add_argument("--max-frames", type=int, metavar="N", help="end after N frames")
+    add_pipeline_options(parser)
+    add_json_option(parser)
+    parser.set_defaults(run=run)
+
+
+def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
+    """Add what ``edgedl.load`` can be told."""
+    parser.add_argument("--backend", default="auto", help="what runs the graphs (default: auto)")
+    parser.add_argument("--precision", default="auto", help="fp32, fp16, int8 (default: auto)")
+    parser.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="threads of a session (default 1)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    if args.max_frames is not None and args.max_frames < 1:
+        msg = f"--max-frames must be >= 1; got {args.max_frames}"
+        raise UsageError("E122", msg)
+    with explain_missing("captioning"):
+        from edgedl.runtime.pipeline import load
+        from edgedl.stream.captions import caption_source
+        from edgedl.stream.source import open_source
+    stop = threading.Event()
+    with ExitStack() as stack:
+        pipeline = stack.enter_context(
+            load(args.bundle, args.backend, args.precision, threads=args.threads)
+        )
+        source = stack.enter_context(open_source(args.source, realtime=args.realtime))
+        _on_signals(stop)
+        sinks = [stack.enter_context(sink) for sink in _sinks(args)]
+        done = caption_source(pipeline, source, sinks, args.max_frames, stop)
+        if stop.is_set() and not source.live:
+            raise KeyboardInterrupt  # a file that was not read to its end: no video of half of it
+    _print_summary(source, done)
+    print_next(f"edgedl serve {args.bundle} --source {shlex.quote(source.uri)}")
+    return 0
+
+
+def _sinks(args: argparse.Namespace) -> list[Sink]:
+    """Open what the arguments ask for; without JSON on standard output, text goes there."""
+    from edgedl.stream.sink import LineSink, open_sink
+
+    sinks: list[Sink] = [LineSink(sys.stdout, as_json=args.json == "-")]
+    if args.json not in (None, "-"):
+        sinks.append(open_sink(args.json, as_json=True))
+    if args.sink is not None:
+        sinks.append(open_sink(args.sink))
+    return sinks
+
+
+def _on_signals(stop: threading.Event) -> None:
+    """End after the current frame on the first signal, at once on the second."""
+
+    def handle(number: int, _stack: object) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
+
+
+def _print_summary(source: Source, done: int) -> None:
+    status = source.status()
+    print(
+        f"{done} frames captioned, {status.dropped} dropped, {status.corrupt} damaged",
+        file=sys.stderr,
+    )

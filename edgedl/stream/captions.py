@@ -1,0 +1,48 @@
+"""A source, a pipeline and sinks, wired together: what ``edgedl run`` does."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgedl.frame import Frame
+    from edgedl.runtime.pipeline import CaptionResult
+    from edgedl.stream.sink import Sink
+    from edgedl.stream.status import Source
+
+READ_TIMEOUT_S = 0.2
+
+
+def caption_source(
+    pipeline: Callable[[Frame], CaptionResult],
+    source: Source,
+    sinks: Sequence[Sink],
+    max_frames: int | None = None,
+    stop: threading.Event | None = None,
+) -> int:
+    """Caption the frames of ``source`` into ``sinks`` until it ends.
+
+    Args:
+        pipeline: What ``edgedl.load`` returned.
+        source: What ``open_source`` returned.
+        sinks: Each gets every caption.
+        max_frames: End after this many; None for no limit.
+        stop: Set it from another thread or a signal handler to end early.
+
+    Returns:
+        Number of frames captioned.
+    """
+    done = 0
+    while not source.ended and (max_frames is None or done < max_frames):
+        if stop is not None and stop.is_set():
+            break
+        frame = source.read(READ_TIMEOUT_S)
+        if frame is None:
+            continue
+        caption = pipeline(frame)
+        for sink in sinks:
+            sink.write(frame, caption)
+        done += 1
+    return done
