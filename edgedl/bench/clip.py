@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 import cv2
+from av.video.frame import VideoFrame
 
 if TYPE_CHECKING:
     from edgedl.frame import U8Image
@@ -26,11 +27,12 @@ def write_clip(path: Path, pictures: Sequence[U8Image]) -> Path:
     height, width = (side // 2 * 2 for side in pictures[0].shape[:2])
     with av.open(str(path), "w") as container:
         codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-        stream = container.add_stream(codec, rate=CLIP_HZ)
+        stream: Any = container.add_stream(codec, rate=CLIP_HZ)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for index in range(CLIP_FRAMES):
             picture = pictures[index * len(pictures) // CLIP_FRAMES]
-            frame = av.VideoFrame.from_ndarray(cv2.resize(picture, (width, height)), format="bgr24")
+            fitted = cv2.resize(picture, (width, height)).astype("uint8", copy=False)
+            frame = VideoFrame.from_ndarray(fitted, format="bgr24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
