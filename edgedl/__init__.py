@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from edgedl.version import VERSION
+
+__version__ = VERSION
 __all__ = ["Bundle", "ImageSpec", "Pipeline", "Preprocessor", "load", "open_source"]
 
 if TYPE_CHECKING:

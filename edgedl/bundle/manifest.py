@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from edgedl import __version__
 from edgedl.bundle.files import MAX_FILES, MAX_TOTAL_BYTES, safe_name
 from edgedl.errors import BundleError, ConfigError, IntegrityError
 from edgedl.options import options_from
 from edgedl.spec import ImageSpec, TensorSpec  # noqa: TC001 - options_from reads the hints
+from edgedl.version import VERSION
 
 SCHEMA = 1
 MAX_BYTES = 4 << 20
@@ -199,7 +199,7 @@ class Manifest:
     versions: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, Any] = field(default_factory=dict)
     licences: tuple[str, ...] = ()
-    edgedl: str = __version__
+    edgedl: str = VERSION
     schema: int = SCHEMA
     digest: str = _NO_DIGEST
 
@@ -244,7 +244,7 @@ class Manifest:
 
 
 def _from_the_future(what: str, version: object, where: str = "manifest.json") -> BundleError:
-    msg = f"{where} has {what}, which edgedl {__version__} cannot read: needs edgedl >= "
+    msg = f"{where} has {what}, which edgedl {VERSION} cannot read: needs edgedl >= "
     return BundleError("E401", msg + (version if isinstance(version, str) else "unknown"))
 
 

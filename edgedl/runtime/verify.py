@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-import edgedl
 from edgedl.bundle import Bundle, Expected, GoldenSample, tensor_sha256
 from edgedl.errors import BundleError
 from edgedl.runtime.decode import greedy
 from edgedl.runtime.pipeline import Pipeline, load
 from edgedl.runtime.session import BACKENDS, Array, Session, relative_error
+from edgedl.version import VERSION
 from edgedl.vocab import BOS, Vocab
 
 Status = Literal["PASS", "FAIL", "NOT RUN"]
@@ -88,7 +88,7 @@ class VerifyReport:
         for row in rows:
             row["errors"] = {k: v if np.isfinite(v) else None for k, v in row["errors"].items()}
         head = {"bundle": self.bundle, "digest": self.digest, "passed": self.passed}
-        return {**head, "rows": rows, "machine": dict(self.machine), "edgedl": edgedl.__version__}
+        return {**head, "rows": rows, "machine": dict(self.machine), "edgedl": VERSION}
 
     def check(self) -> None:
         """Raise unless the bundle passed.

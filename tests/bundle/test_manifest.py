@@ -134,3 +134,21 @@ def test_limits(raw: bytes) -> None:
     with pytest.raises(BundleError, match="at most 512 files") as caught:
         Manifest.parse(changed(raw, lambda t: t["files"].update(many)))
     assert caught.value.code == "E406"
+
+
+def keys_of(value: object) -> set[str]:
+    if isinstance(value, dict):
+        return set(value).union(*map(keys_of, value.values())) if value else set()
+    return set().union(*map(keys_of, value)) if isinstance(value, list) else set()
+
+
+def test_the_specification_names_every_key(raw: bytes) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "bundle.md").read_text()
+    table = json.loads(raw)
+    for free in ("files", "versions", "machine"):
+        table[free] = {}
+    for graph in table["graphs"]:
+        graph["operators"] = {}
+    free_names = {"onnxruntime"}
+    missing = {key for key in keys_of(table) - free_names if f"`{key}`" not in text}
+    assert missing == set()
