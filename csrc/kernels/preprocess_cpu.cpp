@@ -16,20 +16,80 @@ std::size_t size_of(int count) {
   return static_cast<std::size_t>(count);
 }
 
-// One picture on its way into the tensor, with the formats known to the compiler.
+// Reads source pixels where they lie, with the formats known to the compiler.
 template <SourceFormat Source, PixelFormat Target>
-struct Reader {
+class DirectReader {
+ public:
   static constexpr int kChannels = Target == PixelFormat::kGray8 ? 1 : 3;
 
-  const PreprocessPlan& plan;
-  const Picture& picture;
-  Placement at;
+  DirectReader(const PreprocessPlan& plan, const Picture& picture, const Placement& placement)
+      : at(placement), yuv_(plan.yuv), picture_(picture) {}
 
-  math::Row row(int y) const { return math::row_at(picture, at.crop_y + y); }
+  math::Row row(int y) const { return math::row_at(picture_, at.crop_y + y); }
 
   EDGEDL_HD void channels(const math::Row& row, int x, int* value) const {
-    math::to_channels(Target, math::read(Source, plan.yuv, row, at.crop_x + x), value);
+    math::to_channels(Target, math::read(Source, yuv_, row, at.crop_x + x), value);
   }
+
+  const Placement at;
+
+ private:
+  const YuvToRgb yuv_;
+  const Picture& picture_;
+};
+
+// Two pixels at a time, which share their colour in every YUV format.
+template <SourceFormat Source, PixelFormat Target>
+void convert_pairs(const YuvToRgb& yuv, const math::Row& row, int begin, int end,
+                   std::uint8_t* out) {
+  constexpr int kChannels = DirectReader<Source, Target>::kChannels;
+  const YuvToRgb k = yuv;  // a copy cannot change when out is written
+  for (int pair = begin / 2; pair < end / 2; ++pair) {
+    int value[2][3];
+    math::to_channels(Target, math::read(Source, k, row, 2 * pair), value[0]);
+    math::to_channels(Target, math::read(Source, k, row, 2 * pair + 1), value[1]);
+    for (const auto& pixel : value) {
+      for (int c = 0; c < kChannels; ++c) *out++ = static_cast<std::uint8_t>(pixel[c]);
+    }
+  }
+}
+
+// Converts whole rows of a YUV picture first: worth it where most pixels are read.
+template <int Channels>
+class ConvertingReader {
+ public:
+  static constexpr int kChannels = Channels;
+  using Convert = void (*)(const YuvToRgb&, const math::Row&, int, int, std::uint8_t*);
+
+  ConvertingReader(const PreprocessPlan& plan, const Picture& picture, const Placement& placement,
+                   Convert convert)
+      : at(placement),
+        plan_(plan),
+        picture_(picture),
+        convert_(convert),
+        begin_(placement.crop_x & ~1),
+        end_((placement.crop_x + placement.crop_width + 1) & ~1),
+        line_(size_of((end_ - begin_) * Channels)) {}
+
+  // The row is good until the next call.
+  const std::uint8_t* row(int y) const {
+    convert_(plan_.yuv, math::row_at(picture_, at.crop_y + y), begin_, end_, line_.data());
+    return line_.data() + (at.crop_x - begin_) * Channels;
+  }
+
+  EDGEDL_HD void channels(const std::uint8_t* row, int x, int* value) const {
+    for (int c = 0; c < Channels; ++c) value[c] = row[x * Channels + c];
+  }
+
+  const Placement at;
+
+ private:
+  const PreprocessPlan& plan_;
+  const Picture& picture_;
+  Convert convert_;
+  int begin_;
+  int end_;
+  mutable Bytes line_;
 };
 
 template <class R>
@@ -44,7 +104,7 @@ class NearestRows {
   void make(int y, std::uint8_t* line) {
     const int width = reader_.at.width;
     const int source_y = math::nearest_index(y, reader_.at.crop_height, reader_.at.height);
-    const math::Row row = reader_.row(source_y);
+    const auto row = reader_.row(source_y);
     for (int x = 0; x < width; ++x) {
       int value[3];
       reader_.channels(row, index_[size_of(x)], value);
@@ -76,8 +136,8 @@ class LinearRows {
         math::linear_taps(y, reader_.at.crop_height, reader_.at.height, area_, false);
     const std::int16_t* above = across(taps.index0);
     const std::int16_t* below = taps.weight1 == 0 ? above : across(taps.index1);
-    const int weight0 = taps.weight0;
-    const int weight1 = taps.weight1;
+    const std::int16_t weight0 = taps.weight0;
+    const std::int16_t weight1 = taps.weight1;
     const int count = reader_.at.width * R::kChannels;
     for (int i = 0; i < count; ++i) {
       line[i] = static_cast<std::uint8_t>(math::linear_down(above[i], below[i], weight0, weight1));
@@ -91,7 +151,7 @@ class LinearRows {
     std::int16_t* out = across_[y & 1].data();
     if (held_[y & 1] == y) return out;
     held_[y & 1] = y;
-    const math::Row row = reader_.row(y);
+    const auto row = reader_.row(y);
     const int width = reader_.at.width;
     const math::LinearTaps* taps = taps_.data();
     for (int x = 0; x < width; ++x) {
@@ -100,8 +160,8 @@ class LinearRows {
       reader_.channels(row, taps[x].index0, left);
       reader_.channels(row, taps[x].index1, right);
       for (int c = 0; c < R::kChannels; ++c) {
-        out[c * width + x] = static_cast<std::int16_t>(
-            math::linear_across(left[c], right[c], taps[x].weight0, taps[x].weight1));
+        out[c * width + x] =
+            math::linear_across(left[c], right[c], taps[x].weight0, taps[x].weight1);
       }
     }
     return out;
@@ -132,7 +192,8 @@ class BoxRows {
   }
 
  private:
-  void add(const math::Row& row) {
+  template <class Row>
+  void add(const Row& row) {
     const int width = reader_.at.width;
     for (int x = 0; x < width; ++x) {
       int sum[3] = {};
@@ -184,7 +245,7 @@ class AreaRows {
   void average_across(int y) {
     if (held_ == y) return;  // a row on the border of two cells is averaged once
     held_ = y;
-    const math::Row row = reader_.row(y);
+    const auto row = reader_.row(y);
     const int width = reader_.at.width;
     for (int x = 0; x < width; ++x) {
       const math::AreaTaps taps = taps_[size_of(x)];
@@ -196,7 +257,8 @@ class AreaRows {
     }
   }
 
-  EDGEDL_HD void add(const math::Row& row, int x, float weight, float* sum) const {
+  template <class Row>
+  EDGEDL_HD void add(const Row& row, int x, float weight, float* sum) const {
     int value[3];
     reader_.channels(row, x, value);
     for (int c = 0; c < R::kChannels; ++c) {
@@ -289,23 +351,41 @@ void write_rows(Rows rows, int channels, const Placement& at, Writer& writer) {
   }
 }
 
+template <class R>
+void resize_with(const R& reader, math::Method method, Writer& writer) {
+  switch (method) {
+    case math::Method::kNearest:
+      return write_rows(NearestRows<R>(reader), R::kChannels, reader.at, writer);
+    case math::Method::kLinear:
+      return write_rows(LinearRows<R>(reader, false), R::kChannels, reader.at, writer);
+    case math::Method::kLinearArea:
+      return write_rows(LinearRows<R>(reader, true), R::kChannels, reader.at, writer);
+    case math::Method::kBox:
+      return write_rows(BoxRows<R>(reader), R::kChannels, reader.at, writer);
+    case math::Method::kArea:
+      return write_rows(AreaRows<R>(reader), R::kChannels, reader.at, writer);
+  }
+}
+
+bool reads_most_pixels(math::Method method, const Placement& at) {
+  return method == math::Method::kBox || method == math::Method::kArea ||
+         (method != math::Method::kNearest && at.width * 2 >= at.crop_width);
+}
+
 template <SourceFormat Source, PixelFormat Target>
 void resize(const PreprocessPlan& plan, const Picture& picture, const Placement& at,
             Writer& writer) {
-  using R = Reader<Source, Target>;
-  const R reader{plan, picture, at};
-  switch (math::method_of(plan.resize, at)) {
-    case math::Method::kNearest:
-      return write_rows(NearestRows<R>(reader), R::kChannels, at, writer);
-    case math::Method::kLinear:
-      return write_rows(LinearRows<R>(reader, false), R::kChannels, at, writer);
-    case math::Method::kLinearArea:
-      return write_rows(LinearRows<R>(reader, true), R::kChannels, at, writer);
-    case math::Method::kBox:
-      return write_rows(BoxRows<R>(reader), R::kChannels, at, writer);
-    case math::Method::kArea:
-      return write_rows(AreaRows<R>(reader), R::kChannels, at, writer);
+  using Direct = DirectReader<Source, Target>;
+  const math::Method method = math::method_of(plan.resize, at);
+  if constexpr (Source == SourceFormat::kYuyv || Source == SourceFormat::kNv12 ||
+                Source == SourceFormat::kI420) {
+    if (reads_most_pixels(method, at)) {
+      using Converting = ConvertingReader<Direct::kChannels>;
+      const Converting reader(plan, picture, at, &convert_pairs<Source, Target>);
+      return resize_with(reader, method, writer);
+    }
   }
+  resize_with(Direct(plan, picture, at), method, writer);
 }
 
 template <SourceFormat Source>

@@ -118,7 +118,7 @@ EDGEDL_HD int nearest_index(int i, int source, int target) {
 // Two neighbours and their weights, which add up to 2048.
 struct LinearTaps {
   int index0, index1;
-  int weight0, weight1;
+  std::int16_t weight0, weight1;
 };
 
 // `enlarging_area`: the positions cv::INTER_AREA uses where it cannot average.
@@ -149,17 +149,21 @@ EDGEDL_HD LinearTaps linear_taps(int i, int source, int target, bool enlarging_a
   const int last = source - 1;
   const int next = index + 1;
   return {index < 0 ? 0 : (index > last ? last : index), next < 0 ? 0 : (next > last ? last : next),
-          static_cast<int>(rintf((1.0f - fraction) * 2048.0f)),
-          static_cast<int>(rintf(fraction * 2048.0f))};
+          static_cast<std::int16_t>(rintf((1.0f - fraction) * 2048.0f)),
+          static_cast<std::int16_t>(rintf(fraction * 2048.0f))};
 }
 
 // 0..255 -> 0..32640: 7 fractional bits are kept between the two passes.
-EDGEDL_HD int linear_across(int value0, int value1, int weight0, int weight1) {
-  return (value0 * weight0 + value1 * weight1) >> 4;
+EDGEDL_HD std::int16_t linear_across(int value0, int value1, int weight0, int weight1) {
+  return static_cast<std::int16_t>((value0 * weight0 + value1 * weight1) >> 4);
 }
 
-EDGEDL_HD int linear_down(int across0, int across1, int weight0, int weight1) {
-  return (((across0 * weight0) >> 16) + ((across1 * weight1) >> 16) + 2) >> 2;
+// 16-bit operands let the compiler use a multiplication that keeps only the upper half.
+EDGEDL_HD int linear_down(std::int16_t across0, std::int16_t across1, std::int16_t weight0,
+                          std::int16_t weight1) {
+  const std::int16_t upper0 = static_cast<std::int16_t>((across0 * weight0) >> 16);
+  const std::int16_t upper1 = static_cast<std::int16_t>((across1 * weight1) >> 16);
+  return static_cast<std::int16_t>(upper0 + upper1 + 2) >> 2;
 }
 
 // `count` neighbours from `first`; the first, the inner and the last may weigh differently.

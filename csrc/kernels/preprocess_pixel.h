@@ -29,8 +29,10 @@ EDGEDL_HD void linear_pixel(const Job& job, int x, int y, int* value) {
   source_channels(job, tx.index0, ty.index1, corner[1][0]);
   source_channels(job, tx.index1, ty.index1, corner[1][1]);
   for (int c = 0; c < 3; ++c) {
-    const int above = linear_across(corner[0][0][c], corner[0][1][c], tx.weight0, tx.weight1);
-    const int below = linear_across(corner[1][0][c], corner[1][1][c], tx.weight0, tx.weight1);
+    const std::int16_t above =
+        linear_across(corner[0][0][c], corner[0][1][c], tx.weight0, tx.weight1);
+    const std::int16_t below =
+        linear_across(corner[1][0][c], corner[1][1][c], tx.weight0, tx.weight1);
     value[c] = linear_down(above, below, ty.weight0, ty.weight1);
   }
 }
