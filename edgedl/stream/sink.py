@@ -146,6 +146,7 @@ class VideoSink:
         self._first_media_s = 0.0
         self._last_pts = -1
         try:
+            self._partial.touch()  # PyAV would notice a missing folder only at the first frame
             self._container = av.open(str(self._partial), "w", options={"movflags": "+faststart"})
         except (av.error.FFmpegError, OSError) as err:
             raise _cannot_write(str(path), err) from err

@@ -48,8 +48,9 @@ def explain(error: Exception, uri: SourceUri, *, timed_out: bool, timeout_s: flo
 
 
 def _refused_login(uri: SourceUri) -> SourceError:
-    who = "this user name and password" if uri.user else "access without a login"
-    text = f"the camera refused {who} (401 or 403); write {uri.scheme}://USER:PASSWORD@{uri.host}…"
+    if uri.user:
+        return uri.error("E313", "the camera refused this user name and password; check both")
+    text = f"the camera wants a login; write {uri.scheme}://USER:PASSWORD@{uri.host}…"
     return uri.error("E313", text)
 
 
