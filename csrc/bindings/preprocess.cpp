@@ -235,14 +235,15 @@ void* checked_out(const PreprocessPlan& plan, const py::handle& out) {
   bool fits = py::isinstance<py::array>(out);
   if (fits) {
     const py::array array = py::reinterpret_borrow<py::array>(out);
-    fits = array.ndim() == 4 && array.dtype().is(py::dtype(dtype)) && array.writeable() &&
-           (array.flags() & py::array::c_style) != 0;
+    fits = array.ndim() == 4 && array.dtype().equal(py::dtype(dtype)) && array.writeable() &&
+           (array.flags() & py::array::c_style) != 0 &&
+           (array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_) != 0;
     for (py::ssize_t i = 0; fits && i < 4; ++i) {
       fits = array.shape(i) == shape[static_cast<std::size_t>(i)];
     }
   }
-  require(fits, kOperation, "out must be a writable, contiguous (", shape[0], ", ", shape[1], ", ",
-          shape[2], ", ", shape[3], ") ", dtype, " array; got ", describe(out));
+  require(fits, kOperation, "out must be a writable, aligned, contiguous (", shape[0], ", ",
+          shape[1], ", ", shape[2], ", ", shape[3], ") ", dtype, " array; got ", describe(out));
   return py::reinterpret_borrow<py::array>(out).mutable_data();
 }
 

@@ -83,11 +83,14 @@ def read_only() -> np.ndarray:
         np.zeros((1, 3, 4, 5), np.float32)[..., :4],
         np.zeros(SPEC.shape, ">f4"),
         read_only(),
+        np.zeros(193, np.uint8)[1:].view(np.float32).reshape(SPEC.shape),
         None,
     ],
 )
 def test_out(out: Any) -> None:
-    with pytest.raises(UsageError, match=r"out must be a writable, contiguous \(1, 3, 4, 4\)"):
+    with pytest.raises(
+        UsageError, match=r"out must be a writable, aligned, contiguous \(1, 3, 4, 4\)"
+    ):
         Preprocessor(SPEC).into(zeros(8, 8, 3), out)
 
 
