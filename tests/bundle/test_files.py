@@ -149,20 +149,21 @@ def test_parent_cannot_be_written(tmp_path: Path) -> None:
 LOOP = """
 import sys
 from pathlib import Path
-sys.path.insert(0, {here!r})
-from test_files import make
+from edgedl.bundle.files import new_folder, write_file
 print("ready", flush=True)
 for n in range(100000):
-    make(Path({dest!r}), str(n), force=True)
+    with new_folder(Path(sys.argv[1]), force=True) as folder:
+        (folder / "sub").mkdir()
+        (folder / "sub" / "x").write_text("x")
+        write_file(folder / "manifest.json", str(n))
 """
 
 
 def test_killed_writers_leave_old_or_new(tmp_path: Path) -> None:
     dest = tmp_path / "x.edge"
     make(dest, "-1")
-    code = LOOP.format(here=str(Path(__file__).parent), dest=str(dest))
-    for wait_ms in (0, 3, 7, 12, 20):
-        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as writer:
+    for wait_ms in (0, 5, 20):
+        with subprocess.Popen([sys.executable, "-c", LOOP, dest], stdout=subprocess.PIPE) as writer:
             assert writer.stdout is not None
             writer.stdout.readline()
             time.sleep(wait_ms / 1000)

@@ -14,8 +14,8 @@ from edgedl.bundle import Bundle
 from edgedl.cli import main
 from edgedl.errors import EdgedlError
 
-EVERY_POSITION_UP_TO_BYTES = 300
-POSITIONS = 25
+EVERY_POSITION_UP_TO_BYTES = 200
+POSITIONS = 15
 
 
 def files(bundle: Path) -> list[str]:
