@@ -1,0 +1,134 @@
+"""``edgedl export``: a run becomes a bundle."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgedl.cli.parser import add_json_option, new_parser, print_json, print_next
+from edgedl.deps import explain_missing
+
+if TYPE_CHECKING:
+    from edgedl.bundle import Bundle
+
+_ABOUT = """\
+By default the bundle gets encoder and step graphs in all four precisions that prove their worth:
+fp32, fp16 (TensorRT, TensorRT-RTX), int8-cpu (CPUs) and int8-trt (TensorRT on Jetson). Each is
+measured on the same held-out pictures. With --precision auto one that loses more than --max-drop,
+or an int8-cpu that is slower than fp32 on this machine, is left out and the manifest says why.
+--for rtx also builds TensorRT-RTX engines; engines for a Jetson are built on the Jetson."""
+
+
+def add(subparsers: Any) -> None:
+    """Add the command."""
+    parser = new_parser(
+        subparsers,
+        "export",
+        "make a bundle of a run: ONNX per precision, measured and proved",
+        example="edgedl export run --out x.edge --max-drop 1%",
+    )
+    parser.description = f"{parser.description}\n\n{_ABOUT}".replace("%", "%%")
+    parser.add_argument(
+        "run_folder", type=Path, metavar="RUN", help="a folder written by edgedl train"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="X.edge", help="what to write")
+    parser.add_argument(
+        "--for",
+        dest="targets",
+        action="append",
+        metavar="TARGET",
+        help="cpu, rtx, here (the TensorRT of this machine), jetson-orin:jp6; repeatable "
+        "(default cpu)",
+    )
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        metavar="P",
+        help="auto, or one that must be there, else the command fails: fp32, fp16, int8 "
+        "(default auto)",
+    )
+    parser.add_argument(
+        "--max-drop",
+        default="1%",
+        metavar="D%",
+        help="percentage points of exact match that may be lost against fp32 (default 1%%)",
+    )
+    parser.add_argument(
+        "--held-out",
+        type=int,
+        default=2000,
+        metavar="N",
+        help="pictures to measure the quality on (default 2000)",
+    )
+    parser.add_argument("--force", action="store_true", help="replace a bundle that is there")
+    add_json_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    with explain_missing("exporting"):
+        from edgedl.export import ExportOptions, export
+        from edgedl.export.gate import percent
+    options = ExportOptions(
+        targets=tuple(args.targets or ("cpu",)),
+        precision=args.precision,
+        max_drop_points=percent(args.max_drop),
+        held_out=args.held_out,
+        force=args.force,
+    )
+    bundle = export(args.run_folder, args.out, options, _say)
+    if args.json:
+        print_json(_to_json(bundle), args.json)
+    if args.json != "-":
+        _print_table(bundle)
+    print_next(f"edgedl verify {args.out}")
+    return 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _to_json(bundle: Bundle) -> dict[str, Any]:
+    import json
+
+    manifest = json.loads(bundle.manifest.to_json())
+    keys = ("name", "kind", "precisions", "refused", "calibration", "engines", "machine", "digest")
+    return {"bundle": str(bundle.path), **{key: manifest[key] for key in keys}}
+
+
+def _print_table(bundle: Bundle) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from edgedl.timing import describe
+
+    manifest = bundle.manifest
+    n = manifest.precisions["fp32"].quality["n"]
+    table = Table("precision", title=f"{bundle.path}: quality on {n:.0f} held-out pictures")
+    for name in ("exact %", "95 % interval", "lost", "BLEU-4", "CIDEr-D", "ms/caption", "kB"):
+        table.add_column(name, justify="right")
+    for precision, record in manifest.precisions.items():
+        q = record.quality
+        files = [g.file for g in manifest.graphs if g.precision == precision]
+        table.add_row(
+            precision,
+            f"{100 * q['exact']:.2f}",
+            f"{100 * q['exact_low']:.1f}-{100 * q['exact_high']:.1f}",
+            f"{record.drop_points:+.2f}",
+            f"{q['bleu4']:.3f}",
+            f"{q['cider_d']:.2f}",
+            ", ".join(f"{ms:.3f}" for ms in record.latency_ms.values()) or "-",
+            f"{sum(manifest.files[f].size_bytes for f in files) / 1000:.0f}",
+        )
+    console = Console()
+    console.print(table)
+    for refused in manifest.refused:
+        console.print(f"refused: {refused.reason}", highlight=False)
+    for engine in manifest.engines:
+        console.print(f"engine: {engine.file}", highlight=False)
+    console.print(f"measured on {describe(manifest.machine)}", highlight=False)
+    console.print(f"report: {bundle.path / 'report.html'}", highlight=False)

@@ -1,0 +1,92 @@
+"""Decides which precisions are written. Pure: numbers in, a sentence or None out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from edgedl.bundle.manifest import PRECISIONS
+from edgedl.errors import UsageError
+from edgedl.options import suggest
+
+FAMILIES: Mapping[str, tuple[str, ...]] = {
+    "auto": PRECISIONS,
+    "fp32": ("fp32",),
+    "fp16": ("fp32", "fp16"),
+    "int8": ("fp32", "int8-cpu", "int8-trt"),
+}
+"""What ``--precision`` asks for; fp32 is always there, it is what the others are measured by."""
+
+TARGETS = ("cpu", "rtx", "here", "jetson-orin:jp6")
+
+
+def precisions_of(family: str) -> tuple[str, ...]:
+    """Return the precisions a ``--precision`` means.
+
+    Raises:
+        UsageError: E121 it means none.
+    """
+    if family not in FAMILIES:
+        near = suggest(family, FAMILIES)
+        msg = f"unknown precision {family!r}; there are: {', '.join(FAMILIES)}{near}"
+        raise UsageError("E121", msg)
+    return FAMILIES[family]
+
+
+def check_target(target: str) -> str:
+    """Return ``target`` if there is such a one.
+
+    Raises:
+        UsageError: E123 there is not.
+    """
+    if target not in TARGETS:
+        near = suggest(target, TARGETS)
+        msg = f"unknown target {target!r}; there are: {', '.join(TARGETS)}{near}"
+        raise UsageError("E123", msg)
+    return target
+
+
+def drop_points(exact: float, of_fp32: float) -> float:
+    """Return how many percentage points of exact match are lost; negative where some are won."""
+    return 100.0 * (of_fp32 - exact)
+
+
+def quality_problem(precision: str, exact: float, of_fp32: float, max_drop: float) -> str | None:
+    """Return why a precision loses too much, or None.
+
+    Args:
+        precision: Its name.
+        exact: Its exact match, 0..1.
+        of_fp32: That of fp32 on the same pictures.
+        max_drop: Percentage points that may be lost.
+    """
+    lost = drop_points(exact, of_fp32)
+    if lost <= max_drop + 1e-9:
+        return None
+    return (
+        f"{precision} is exact on {100 * exact:.2f} % of the held-out pictures, fp32 on "
+        f"{100 * of_fp32:.2f} %: it loses {lost:.2f} points, {max_drop:g} are allowed"
+    )
+
+
+def speed_problem(precision: str, median_ms: float, fp32_ms: float) -> str | None:
+    """Return why a precision is not worth having on this machine, or None."""
+    if median_ms < fp32_ms:
+        return None
+    return (
+        f"{precision} takes {median_ms:.3f} ms per caption on this machine, fp32 takes "
+        f"{fp32_ms:.3f} ms: nothing is won"
+    )
+
+
+def percent(text: str) -> float:
+    """Read ``1%``, ``0.5 %`` or ``1`` as percentage points.
+
+    Raises:
+        UsageError: E124 it is no number in 0..100.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*%?\s*", text)
+    if found is None or float(found[1]) > 100:
+        msg = f"--max-drop must be percentage points in 0..100, such as 1%; got {text!r}"
+        raise UsageError("E124", msg)
+    return float(found[1])

@@ -1,0 +1,45 @@
+"""What an export is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgedl.errors import UsageError
+from edgedl.export.gate import check_target, precisions_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOptions:
+    """What to write, and what it must be worth.
+
+    Attributes:
+        targets: What the bundle is for: ``cpu``, ``rtx`` (adds TensorRT-RTX engines), ``here``
+            (adds engines of the TensorRT of this machine), ``jetson-orin:jp6``. All graphs are
+            written for every target; engines are what differs.
+        precision: ``auto``, or the family that must be there: ``fp32 fp16 int8``.
+        max_drop_points: Percentage points of exact match a precision may lose against fp32.
+        held_out: Pictures the quality is measured on.
+        calibration: Pictures the INT8 ranges are found on.
+        rounds: Timed captions per precision.
+        force: Replace a bundle that is there.
+    """
+
+    targets: tuple[str, ...] = ("cpu",)
+    precision: str = "auto"
+    max_drop_points: float = 1.0
+    held_out: int = 2000
+    calibration: int = 256
+    rounds: int = 300
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        for target in self.targets:
+            check_target(target)
+        precisions_of(self.precision)
+        if not 0 <= self.max_drop_points <= 100:
+            msg = f"--max-drop must be in 0..100 points; got {self.max_drop_points}"
+            raise UsageError("E124", msg)
+        for name, least in (("held_out", 16), ("calibration", 1), ("rounds", 30)):
+            if getattr(self, name) < least:
+                msg = f"{name} must be {least} or more; got {getattr(self, name)}"
+                raise UsageError("E125", msg)

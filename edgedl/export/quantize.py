@@ -1,0 +1,216 @@
+"""Two INT8 graphs from one calibration, because the engines want opposite things.
+
+``int8-cpu``: uint8 activations and int8 weights, which is what the dot product instructions of
+x86 take and what Arm runs as well; the decoder's step with weights only, its activations being
+quantised as they come. ``int8-trt``: symmetric int8 with zero point 0 and float bias, everything
+else is refused by TensorRT; Q/DQ pairs on the inputs of convolutions and matrix products only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import math
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import onnx
+from onnxruntime.quantization import (
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_dynamic,
+    quantize_static,
+)
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from edgedl.export.calibrate import Feeds, Reader
+
+PRODUCTS = ("Conv", "Gemm", "MatMul")
+NARROW = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How ranges are chosen and what stays float.
+
+    Attributes:
+        method: ``minmax`` takes every value in; ``percentile`` cuts off the rarest 0.01 %;
+            ``entropy`` keeps the distribution's information.
+        keep_first_conv: Leave the first convolution in float: it sees the pixels.
+        keep_attention: Leave matrix products of activations with each other (attention) in float.
+    """
+
+    method: Literal["minmax", "percentile", "entropy"] = "minmax"
+    keep_first_conv: bool = False
+    keep_attention: bool = False
+
+    def __str__(self) -> str:
+        kept = [
+            *(["first convolution"] if self.keep_first_conv else []),
+            *(["attention"] if self.keep_attention else []),
+        ]
+        return self.method + (f", {' and '.join(kept)} in float" if kept else "")
+
+
+RECIPES = (
+    Recipe(),
+    Recipe(method="percentile"),
+    Recipe(method="percentile", keep_attention=True),
+    Recipe(method="percentile", keep_first_conv=True, keep_attention=True),
+    Recipe(method="entropy", keep_first_conv=True, keep_attention=True),
+)
+"""Tried in this order until the quality holds: each costs a little more speed than the last."""
+
+_METHODS = {
+    "minmax": CalibrationMethod.MinMax,
+    "percentile": CalibrationMethod.Percentile,
+    "entropy": CalibrationMethod.Entropy,
+}
+
+
+def encoder_int8_cpu(source: Path, out: Path, feeds: Sequence[Feeds], recipe: Recipe) -> None:
+    """Write the encoder for CPUs: U8S8 Q/DQ, weights per channel."""
+    with _prepared(source) as prepared:
+        quantize_static(
+            prepared,
+            out,
+            Reader(feeds),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=_METHODS[recipe.method],
+            nodes_to_exclude=_kept(prepared, recipe),
+            extra_options={"WeightSymmetric": True, **_range_options(recipe)},
+        )
+
+
+def step_int8_cpu(source: Path, out: Path, recipe: Recipe) -> None:
+    """Write the step for CPUs: int8 weights, activations quantised at run time.
+
+    Only products with weights: quantising the small rest would cost accuracy and gain nothing.
+    """
+    with _prepared(source) as prepared:
+        model = onnx.load(prepared)
+        del model.graph.value_info[:]  # a transposed weight keeps its old shape there
+        onnx.save(model, prepared)
+        quantize_dynamic(
+            prepared,
+            out,
+            op_types_to_quantize=["MatMul", "Gemm"],
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=_kept(prepared, recipe) + _narrow(prepared),
+            extra_options={"MatMulConstBOnly": True},
+        )
+
+
+def int8_trt(source: Path, out: Path, feeds: Sequence[Feeds], recipe: Recipe) -> None:
+    """Write a graph for TensorRT: symmetric S8S8, zero points 0, inputs of products only."""
+    with _prepared(source) as prepared:
+        quantize_static(
+            prepared,
+            out,
+            Reader(feeds),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=_METHODS[recipe.method],
+            op_types_to_quantize=list(PRODUCTS),
+            nodes_to_exclude=_kept(prepared, recipe),
+            extra_options={
+                "ActivationSymmetric": True,
+                "WeightSymmetric": True,
+                "QuantizeBias": False,
+                "OpTypesToExcludeOutputQuantization": list(PRODUCTS),
+                **_range_options(recipe),
+            },
+        )
+    _spare_others(out)
+
+
+def _spare_others(path: Path) -> None:
+    """Give everything but products the float tensor back.
+
+    The quantiser hands the rounded values of a product's input to all other readers of that
+    tensor too, which loses accuracy and gains nothing.
+    """
+    model = onnx.load(path)
+    made_by = {node.output[0]: node for node in model.graph.node}
+    for node in model.graph.node:
+        if node.op_type in (*PRODUCTS, "QuantizeLinear", "DequantizeLinear"):
+            continue
+        for index, name in enumerate(node.input):
+            dequantize = made_by.get(name)
+            if dequantize is None or dequantize.op_type != "DequantizeLinear":
+                continue
+            quantize = made_by.get(dequantize.input[0])
+            if quantize is not None and quantize.op_type == "QuantizeLinear":
+                node.input[index] = quantize.input[0]
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+def _range_options(recipe: Recipe) -> dict[str, Any]:
+    return {"CalibPercentile": 99.99} if recipe.method == "percentile" else {}
+
+
+def _kept(prepared: Path, recipe: Recipe) -> list[str]:
+    """Return the names of the nodes that stay float."""
+    model = onnx.load(prepared)
+    weights = {tensor.name for tensor in model.graph.initializer}
+    kept = []
+    if recipe.keep_first_conv:
+        kept += [node.name for node in model.graph.node if node.op_type == "Conv"][:1]
+    if recipe.keep_attention:
+        kept += [
+            node.name
+            for node in model.graph.node
+            if node.op_type == "MatMul" and not weights.intersection(node.input)
+        ]
+    return kept
+
+
+def _narrow(prepared: Path) -> list[str]:
+    """Return the products with fewer than ``NARROW`` weights.
+
+    The score of the attention is one column: quantising its large input costs more time than the
+    product itself, and accuracy besides.
+    """
+    model = onnx.load(prepared)
+    sizes = {tensor.name: math.prod(tensor.dims) for tensor in model.graph.initializer}
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type in PRODUCTS and 0 < max(sizes.get(i, 0) for i in node.input) < NARROW
+    ]
+
+
+@contextlib.contextmanager
+def _prepared(source: Path) -> Iterator[Path]:
+    """Infer shapes and fuse what can be fused, in a file of its own; keep the quantiser quiet."""
+    root = logging.getLogger()
+    quiet = _NoAdvice()
+    root.addFilter(quiet)
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="edgedl-quantize-") as folder,
+            contextlib.redirect_stdout(io.StringIO()),
+        ):
+            prepared = Path(folder) / source.name
+            quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+            yield prepared
+    finally:
+        root.removeFilter(quiet)
+
+
+class _NoAdvice(logging.Filter):
+    """Drops what the quantiser writes to the root logger: advice on steps we already took."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "quant" not in record.pathname.lower()

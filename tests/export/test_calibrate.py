@@ -1,0 +1,109 @@
+"""Calibration pictures: what is refused, what is warned about, what the step sees."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from edgedl.errors import DataError
+from edgedl.export.calibrate import (
+    ENOUGH,
+    Reader,
+    calibration_pictures,
+    encoder_feeds,
+    pre_process,
+    step_feeds,
+)
+from edgedl.runtime.preprocess import Preprocessor
+from edgedl.spec import ImageSpec
+from edgedl.vocab import BOS, EOS
+
+SPEC = ImageSpec(size_hw=(8, 8))
+
+
+def pictures(count: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(3)
+    return [rng.integers(0, 256, (20, 30, 3), np.uint8) for _ in range(count)]
+
+
+def test_tensors_are_those_of_the_camera() -> None:
+    frames = pictures(3)
+    expected = np.concatenate([Preprocessor(SPEC)(frame) for frame in frames])
+    np.testing.assert_array_equal(pre_process(SPEC, frames), expected)
+
+
+def test_enough_good_pictures_need_no_warning() -> None:
+    found = calibration_pictures(SPEC, pictures(ENOUGH))
+    assert found.warnings == ()
+    assert found.tensors.shape == (ENOUGH, 3, 8, 8)
+
+
+def test_digest_follows_the_pictures() -> None:
+    frames = pictures(4)
+    digests = {calibration_pictures(SPEC, f).sha256 for f in (frames, frames, frames[::-1])}
+    assert len(digests) == 2
+
+
+@pytest.mark.parametrize(
+    ("frames", "warning"),
+    [
+        (pictures(5), "only 5 calibration pictures"),
+        ([*pictures(ENOUGH), np.zeros((9, 9, 3), np.uint8)], "1 of 129 calibration pictures are"),
+        (pictures(1) * ENOUGH, "more than half of 128 calibration pictures are repetitions"),
+    ],
+)
+def test_warnings(frames: list[np.ndarray], warning: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        found = calibration_pictures(SPEC, frames)
+    assert any(warning in text for text in found.warnings)
+    assert warning in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("frames", "code"), [([], "E434"), ([np.full((9, 9, 3), 7, np.uint8)] * 200, "E435")]
+)
+def test_useless_pictures_are_refused(frames: list[np.ndarray], code: str) -> None:
+    with pytest.raises(DataError) as caught:
+        calibration_pictures(SPEC, frames)
+    assert caught.value.code == code
+
+
+def test_reader_starts_over() -> None:
+    feeds = encoder_feeds(np.zeros((5, 3, 8, 8), np.float32), batch=2)
+    reader = Reader(feeds)
+    assert [len(feed["image"]) for feed in iter(reader.get_next, None)] == [2, 2, 1]
+    assert reader.get_next() is None
+    reader.rewind()
+    assert reader.get_next() is feeds[0]
+
+
+class Encoder:
+    backend, inputs, outputs = "fake", (), ()
+
+    def run(self, feeds: dict) -> dict:
+        image = feeds["image"]
+        length = image[:, 0, 0, 0]  # how many words the caption has
+        state = np.stack([length, np.zeros_like(length)], axis=1)
+        return {"features": image[:, 0], "h": state, "c": state}
+
+    def close(self) -> None:
+        pass
+
+
+class Step(Encoder):
+    def run(self, feeds: dict) -> dict:
+        h = feeds["h_in"] - [1, 0]
+        logits = np.zeros((len(h), 6), np.float32)
+        logits[:, 5] = 1
+        logits[:, EOS] = np.where(h[:, 0] <= 0, 2, 0)
+        return {"logits": logits, "h_out": h, "c_out": feeds["c_in"]}
+
+
+def test_step_sees_its_own_words_until_the_end() -> None:
+    image = np.zeros((2, 3, 1, 1), np.float32)
+    image[:, 0, 0, 0] = 2, 4
+    feeds = step_feeds(Encoder(), Step(), [{"image": image}], max_tokens=20)
+    assert [list(feed["token"]) for feed in feeds] == [[BOS, BOS], [5, 5], [5], [5]]
+    assert [list(feed["h_in"][:, 0]) for feed in feeds] == [[2, 4], [1, 3], [2], [1]]
+    assert all(len(feed["features"]) == len(feed["token"]) for feed in feeds)
+    assert len(step_feeds(Encoder(), Step(), [{"image": image}], max_tokens=3)) == 3

@@ -1,0 +1,319 @@
+"""From a run to a bundle: what is written, what is refused, and that failures leave nothing."""
+
+import dataclasses
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgedl.bundle import Bundle
+from edgedl.data.scenes import Scenes
+from edgedl.engines import tensorrt_api
+from edgedl.errors import BundleError, DataError, MachineError, MissingDependencyError
+from edgedl.export import ExportOptions, export, job, pipeline
+from edgedl.export.evaluate import Quality
+from edgedl.export.job import Job
+from edgedl.metrics.interval import wilson
+from edgedl.runtime.pipeline import load
+from edgedl.runtime.verify import verify
+
+QUICK = ExportOptions(held_out=16, calibration=8, rounds=30)
+Exact = Callable[..., None]
+
+
+@pytest.fixture(autouse=True)
+def steady_clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """Let fp32 take 2 ms and int8-cpu 1 ms, whatever this machine does meanwhile."""
+    medians = {"fp32": 2.0, "int8-cpu": 1.0}
+
+    def timed(candidates: Any, _tensors: Any, rounds: int) -> dict[str, list[float]]:
+        return {name: [medians[name]] * rounds for name in candidates}
+
+    monkeypatch.setattr(pipeline, "time_captions", timed)
+    return medians
+
+
+@pytest.fixture
+def exact(monkeypatch: pytest.MonkeyPatch) -> Exact:
+    """Return a function that fixes the exact match of precisions."""
+
+    def fix(**of: float) -> None:
+        def judge(_job: Job, precision: str, pictures: Any) -> Quality:
+            share = of.get(precision.replace("-", "_"), of.get("fp32", 0.9))
+            n = len(pictures)
+            texts = ("",) * n
+            return Quality(texts, share, wilson(round(share * n), n), 0.5, 1.0)
+
+        monkeypatch.setattr(Job, "judge", judge)
+
+    return fix
+
+
+@pytest.fixture(scope="module")
+def bundle(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Export once for all tests that only look."""
+    out = tmp_path_factory.mktemp("bundles") / "tiny.edge"
+    train, test = (Scenes(1, split, (40, 48)) for split in ("train", "test"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job, "calibration_frames", lambda _r, n: [train.picture(i) for i in range(n)])
+        patch.setattr(
+            job, "held_out", lambda _r, n: [(test.picture(i), test.scene(i)) for i in range(n)]
+        )
+        patch.setattr(
+            pipeline, "time_captions", lambda c, _t, n: {k: [1.0 + (k == "fp32")] * n for k in c}
+        )
+        return export(run_folder, out, QUICK)
+
+
+def test_all_precisions_of_both_roles(bundle: Bundle) -> None:
+    assert bundle.precisions == ("fp32", "fp16", "int8-cpu", "int8-trt")
+    names = {graph.file for graph in bundle.manifest.graphs}
+    assert names == {
+        f"graphs/{role}.{precision}.onnx"
+        for role in ("encoder", "step")
+        for precision in bundle.precisions
+    }
+
+
+def test_manifest_tells_where_it_came_from(bundle: Bundle) -> None:
+    manifest = bundle.manifest
+    assert manifest.name == "tiny"
+    assert manifest.parent.kind == "run"
+    assert manifest.calibration is not None
+    assert manifest.calibration.n == 8
+    assert manifest.calibration.method == "int8-cpu: minmax; int8-trt: minmax"
+    assert manifest.precisions["fp32"].quality["n"] == 16
+    assert manifest.precisions["int8-cpu"].latency_ms == {"onnxruntime": 1.0}
+    assert manifest.precisions["fp16"].latency_ms == {}
+    assert manifest.machine["packages"] == manifest.versions
+    assert manifest.refused == ()
+
+
+def test_bundle_proves_itself(bundle: Bundle) -> None:
+    report = verify(bundle.path)
+    assert report.passed, report
+
+
+def test_golden_pictures_are_larger_than_the_input(bundle: Bundle) -> None:
+    golden = bundle.golden()
+    assert len(golden) == 8
+    for sample in golden:
+        assert sample.picture.shape == (40, 48, 3)
+        assert set(sample.expected) == set(bundle.precisions)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8-cpu", "int8-trt"])
+def test_a_camera_says_what_the_export_said(bundle: Bundle, precision: str) -> None:
+    with load(bundle.path, precision=precision) as captions:
+        for sample in bundle.golden():
+            expected = sample.expected[precision]
+            result = captions(sample.picture)
+            assert result.text == expected.text
+            assert result.log_prob == pytest.approx(expected.log_prob, abs=1e-4)
+
+
+def test_report_is_self_contained(bundle: Bundle) -> None:
+    page = (bundle.path / "report.html").read_text()
+    assert "http" not in page
+    assert 'src="data:image/jpeg' in page
+    for precision in bundle.precisions:
+        assert precision in page
+
+
+def test_too_few_calibration_pictures_are_told(bundle: Bundle) -> None:
+    assert "only 8 calibration pictures" in (bundle.path / "report.html").read_text()
+
+
+def test_auto_leaves_out_what_loses_too_much(
+    run_folder: Path, tmp_path: Path, exact: Exact
+) -> None:
+    exact(fp32=0.95, int8_trt=0.93, int8_cpu=0.945)
+    made = export(run_folder, tmp_path / "x.edge", QUICK)
+    assert made.precisions == ("fp32", "fp16", "int8-cpu")
+    (refused,) = made.manifest.refused
+    assert refused.precision == "int8-trt"
+    assert "93.00 %" in refused.reason
+    assert "95.00 %" in refused.reason
+    assert refused.quality["exact"] == 0.93
+    assert not list((tmp_path / "x.edge" / "graphs").glob("*int8-trt*"))
+    assert made.manifest.precisions["int8-cpu"].drop_points == pytest.approx(0.5)
+
+
+def test_auto_leaves_out_a_slower_int8(
+    run_folder: Path, tmp_path: Path, exact: Exact, steady_clock: dict[str, float]
+) -> None:
+    exact()
+    steady_clock["int8-cpu"] = 2.5
+    made = export(run_folder, tmp_path / "x.edge", QUICK)
+    (refused,) = made.manifest.refused
+    assert refused.precision == "int8-cpu"
+    assert "2.500 ms" in refused.reason
+    assert "2.000 ms" in refused.reason
+    assert refused.latency_ms == {"onnxruntime": 2.5}
+    assert "int8-cpu" in (made.path / "report.html").read_text()
+
+
+def test_a_slower_int8_asked_for_by_name_is_written(
+    run_folder: Path, tmp_path: Path, exact: Exact, steady_clock: dict[str, float]
+) -> None:
+    exact()
+    steady_clock["int8-cpu"] = 2.5
+    options = dataclasses.replace(QUICK, precision="int8")
+    made = export(run_folder, tmp_path / "x.edge", options)
+    assert made.precisions == ("fp32", "int8-cpu", "int8-trt")
+
+
+def test_by_name_the_gate_fails_the_export(run_folder: Path, tmp_path: Path, exact: Exact) -> None:
+    exact(fp16=0.88)
+    options = dataclasses.replace(QUICK, precision="fp16")
+    with pytest.raises(BundleError, match=r"fp16 .* 88\.00 %.* nothing was written") as caught:
+        export(run_folder, tmp_path / "x.edge", options)
+    assert (caught.value.code, caught.value.exit_code) == ("E441", 4)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_max_drop_is_what_decides(run_folder: Path, tmp_path: Path, exact: Exact) -> None:
+    exact(fp16=0.88)
+    options = dataclasses.replace(QUICK, precision="fp16", max_drop_points=2.0)
+    assert export(run_folder, tmp_path / "x.edge", options).precisions == ("fp32", "fp16")
+
+
+def test_int8_that_loses_much_is_made_more_carefully(
+    run_folder: Path, tmp_path: Path, exact: Exact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact(fp32=0.9, int8_cpu=0.89, int8_trt=0.896)
+    tried = []
+    write = pipeline._write_int8
+    monkeypatch.setattr(
+        pipeline, "_write_int8", lambda j, p, r: (tried.append((p, str(r))), write(j, p, r))
+    )
+    made = export(run_folder, tmp_path / "x.edge", QUICK)
+    assert [recipe for p, recipe in tried if p == "int8-trt"] == ["minmax"]
+    recipes = [recipe for p, recipe in tried if p == "int8-cpu"]
+    assert len(recipes) == len(pipeline.RECIPES) + 1  # all, then the best again
+    assert made.manifest.calibration is not None
+    assert f"int8-cpu: {recipes[-1]}" in made.manifest.calibration.method
+
+
+def test_a_precision_that_cannot_be_made_is_refused(
+    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Path) -> None:
+        raise BundleError("E417", "a weight is too large")
+
+    monkeypatch.setattr(pipeline, "to_half", broken)
+    made = export(run_folder, tmp_path / "x.edge", QUICK)
+    assert [(r.precision, r.reason) for r in made.manifest.refused] == [
+        ("fp16", "a weight is too large")
+    ]
+    options = dataclasses.replace(QUICK, precision="fp16")
+    with pytest.raises(BundleError, match="too large"):
+        export(run_folder, tmp_path / "y.edge", options)
+
+
+def test_an_existing_bundle_stays(bundle: Bundle, run_folder: Path) -> None:
+    before = (bundle.path / "manifest.json").read_bytes()
+    with pytest.raises(BundleError) as caught:
+        export(run_folder, bundle.path, QUICK)
+    assert caught.value.code == "E432"
+    assert (bundle.path / "manifest.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("stage", ["_measure_speed", "assemble"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_interrupted_leaves_nothing(
+    run_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+    error: type[BaseException],
+) -> None:
+    def stop(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(pipeline, stage, stop)
+    options = dataclasses.replace(QUICK, precision="fp32")
+    with pytest.raises(error):
+        export(run_folder, tmp_path / "x.edge", options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_not_a_run(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    with pytest.raises(BundleError, match="is not a run") as caught:
+        export(tmp_path / "other", tmp_path / "x.edge", QUICK)
+    assert caught.value.code == "E400"
+    assert not (tmp_path / "x.edge").exists()
+
+
+def test_no_rtx_package_is_said_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
+    options = dataclasses.replace(QUICK, targets=("cpu", "rtx"))
+    with pytest.raises(MissingDependencyError, match=r"pip install 'edgedl\[rtx\]'") as caught:
+        export(tmp_path / "no run", tmp_path / "x.edge", options)
+    assert caught.value.code == "E600"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_here_needs_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tensorrt_api, "gpu_problem", lambda: "no driver")
+    options = dataclasses.replace(QUICK, targets=("here",))
+    with pytest.raises(MachineError, match="the GPU of this machine: no driver") as caught:
+        export(tmp_path / "no run", tmp_path / "x.edge", options)
+    assert caught.value.code == "E601"
+
+
+@pytest.mark.rtx
+@pytest.mark.parametrize(("family", "source"), [("auto", "fp16"), ("int8", "int8-trt")])
+def test_engines_for_rtx(run_folder: Path, tmp_path: Path, family: str, source: str) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="pip install 'edgedl[rtx]'")
+    options = dataclasses.replace(QUICK, targets=("rtx",), precision=family, max_drop_points=100.0)
+    made = export(run_folder, tmp_path / "x.edge", options)
+    assert [(e.role, e.precision) for e in made.manifest.engines] == [
+        ("encoder", source),
+        ("step", source),
+    ]
+    for engine in made.manifest.engines:
+        sidecar = json.loads(made.read(engine.file.replace(".engine", ".json")))
+        graph = f"graphs/{engine.role}.{source}.onnx"
+        assert sidecar["graph_sha256"] == made.manifest.files[graph].sha256
+        assert sidecar["engine_sha256"] == made.manifest.files[engine.file].sha256
+        assert sidecar["role"] == engine.role
+    verify(made.path).check()
+
+
+def test_progress_is_passed_on_now_and_then() -> None:
+    told: list[float] = []
+    progress = pipeline._now_and_then(told.append, every_s=1e9)
+    progress(0.5)
+    assert told == []
+    progress = pipeline._now_and_then(told.append, every_s=0.0)
+    progress(0.5)
+    assert told == [0.5]
+
+
+def test_flat_calibration_fails_the_export(
+    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flat = np.full((40, 48, 3), 9, np.uint8)
+    monkeypatch.setattr(job, "calibration_frames", lambda _run, n: [flat] * n)
+    with pytest.raises(DataError, match="single colour"):
+        export(run_folder, tmp_path / "x.edge", QUICK)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_of_another_network(run_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(run_folder, tmp_path / "run")
+    model = json.loads((tmp_path / "run" / "model.json").read_text())
+    (tmp_path / "run" / "model.json").write_text(json.dumps({**model, "hidden": 24}))
+    with pytest.raises(BundleError) as caught:
+        export(tmp_path / "run", tmp_path / "x.edge", QUICK)
+    assert caught.value.code == "E413"
+    assert not (tmp_path / "x.edge").exists()

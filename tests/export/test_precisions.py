@@ -1,0 +1,147 @@
+"""Half precision and INT8: that they run, are close, and are of the kind each engine takes."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from edgedl.errors import BundleError
+from edgedl.export.calibrate import encoder_feeds, step_feeds
+from edgedl.export.evaluate import Captioning, differences
+from edgedl.export.half import to_half
+from edgedl.export.quantize import (
+    RECIPES,
+    Recipe,
+    encoder_int8_cpu,
+    int8_trt,
+    step_int8_cpu,
+)
+from edgedl.export.to_onnx import ROLES, check_graph, graph_name, read_facts, write_graphs
+from edgedl.train.run_folder import Run
+
+Tensors = np.ndarray
+
+
+@pytest.fixture(scope="module")
+def tensors() -> Tensors:
+    return np.random.default_rng(0).normal(size=(32, 3, 16, 24)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def folder(run: Run, tensors: Tensors, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("graphs")
+    fp32 = write_graphs(run.network(), run.spec.shape, len(run.vocab), folder)
+    feeds = {"encoder": encoder_feeds(tensors, batch=8)}
+    with Captioning.open(fp32, run.vocab, 6) as captioning:
+        feeds["step"] = step_feeds(captioning.encoder, captioning.step, feeds["encoder"], 6)
+    for role in ROLES:
+        to_half(fp32[role], folder / graph_name(role, "fp16"))
+        int8_trt(fp32[role], folder / graph_name(role, "int8-trt"), feeds[role], Recipe())
+    out = {role: folder / graph_name(role, "int8-cpu") for role in ROLES}
+    encoder_int8_cpu(fp32["encoder"], out["encoder"], feeds["encoder"], Recipe())
+    step_int8_cpu(fp32["step"], out["step"], Recipe())
+    return folder
+
+
+def paths(folder: Path, precision: str) -> dict[str, Path]:
+    return {role: folder / graph_name(role, precision) for role in ROLES}
+
+
+@pytest.mark.parametrize(
+    ("precision", "bound"), [("fp16", 2e-3), ("int8-cpu", 0.06), ("int8-trt", 0.06)]
+)
+def test_outputs_are_close_to_fp32(
+    folder: Path, run: Run, tensors: Tensors, precision: str, bound: float
+) -> None:
+    with (
+        Captioning.open(paths(folder, "fp32"), run.vocab, 6) as fp32,
+        Captioning.open(paths(folder, precision), run.vocab, 6) as other,
+    ):
+        errors = differences(other, fp32, tensors[:4])
+    assert 0 < max(errors.values()) < bound
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8-cpu", "int8-trt"])
+@pytest.mark.parametrize("role", ROLES)
+def test_every_precision_has_the_same_inputs_and_outputs(
+    folder: Path, precision: str, role: str
+) -> None:
+    fp32 = read_facts(paths(folder, "fp32")[role])
+    path = paths(folder, precision)[role]
+    if precision == "int8-cpu":  # the quantiser forgets sizes of some outputs
+        assert [s.name for s in read_facts(path).outputs] == [s.name for s in fp32.outputs]
+        assert read_facts(path).inputs == fp32.inputs
+    else:
+        check_graph(path, fp32.inputs, fp32.outputs)
+
+
+def test_fp16_holds_half_weights_only(folder: Path) -> None:
+    for path in paths(folder, "fp16").values():
+        weights = onnx.load(path).graph.initializer
+        kinds = {numpy_helper.to_array(w).dtype.name for w in weights if w.dims}
+        assert "float32" not in kinds
+        assert "float16" in kinds
+
+
+def test_a_weight_that_fp16_cannot_hold(folder: Path, tmp_path: Path) -> None:
+    model = onnx.load(paths(folder, "fp32")["step"])
+    big = next(w for w in model.graph.initializer if len(w.dims) == 2)
+    values = numpy_helper.to_array(big).copy()
+    values[0, 0] = 1e5
+    big.CopyFrom(numpy_helper.from_array(values, big.name))
+    onnx.save(model, tmp_path / "big.onnx")
+    with pytest.raises(BundleError, match="fp16 ends at 65504") as caught:
+        to_half(tmp_path / "big.onnx", tmp_path / "half.onnx")
+    assert caught.value.code == "E417"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_int8_for_tensorrt_is_symmetric(folder: Path, role: str) -> None:
+    model = onnx.load(paths(folder, "int8-trt")[role])
+    weights = {w.name: numpy_helper.to_array(w) for w in model.graph.initializer}
+    readers = {(name, n.op_type) for n in model.graph.node for name in n.input}
+    quantised = [n for n in model.graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    assert len(quantised) >= 4
+    for node in quantised:
+        zero = weights[node.input[2]]
+        assert zero.dtype == np.int8
+        assert not zero.any()
+        assert (weights[node.input[1]] > 0).all()
+        if node.op_type == "DequantizeLinear":
+            kinds = {kind for name, kind in readers if name == node.output[0]}
+            assert kinds <= {"Conv", "Gemm", "MatMul"}
+    assert not any(w.dtype == np.int32 and w.size > 1 for w in weights.values())
+
+
+def test_int8_for_cpus_is_u8s8_per_channel(folder: Path) -> None:
+    model = onnx.load(paths(folder, "int8-cpu")["encoder"])
+    weights = {w.name: numpy_helper.to_array(w) for w in model.graph.initializer}
+    zeros = [weights[n.input[2]] for n in model.graph.node if n.op_type == "QuantizeLinear"]
+    assert {zero.dtype.name for zero in zeros} == {"uint8"}
+    conv = next(n for n in model.graph.node if n.op_type == "Conv")
+    dequantised = next(n for n in model.graph.node if n.output[0] == conv.input[1])
+    assert weights[dequantised.input[0]].dtype == np.int8
+    assert weights[dequantised.input[1]].shape == (8,)
+
+
+def test_step_for_cpus_quantises_wide_products_only(folder: Path) -> None:
+    facts = read_facts(paths(folder, "int8-cpu")["step"])
+    assert facts.operators["MatMulInteger"] == 2  # gates and words; query and score are narrow
+    assert "QuantizeLinear" not in facts.operators
+
+
+@pytest.mark.parametrize("recipe", RECIPES[1:], ids=str)
+def test_careful_recipes(folder: Path, tensors: Tensors, tmp_path: Path, recipe: Recipe) -> None:
+    source, out = paths(folder, "fp32")["encoder"], tmp_path / "int8.onnx"
+    int8_trt(source, out, encoder_feeds(tensors, batch=8), recipe)
+    plain = read_facts(paths(folder, "int8-trt")["encoder"]).operators["QuantizeLinear"]
+    fewer = plain - read_facts(out).operators["QuantizeLinear"]
+    assert fewer == int(recipe.keep_first_conv)
+    encoder_int8_cpu(source, out, encoder_feeds(tensors, batch=8), recipe)
+
+
+def test_recipes_say_what_they_do() -> None:
+    assert str(RECIPES[0]) == "minmax"
+    assert str(RECIPES[-1]) == "entropy, first convolution and attention in float"

@@ -1,0 +1,113 @@
+"""The exported graphs: what they declare, and that they compute what the network computes."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from edgedl.errors import BundleError
+from edgedl.export.evaluate import Captioning, compare_with_torch
+from edgedl.export.to_onnx import MAX_IR, MAX_OPSET, check_graph, read_facts, write_graphs
+from edgedl.spec import TensorSpec
+from edgedl.train.run_folder import Run
+
+
+@pytest.fixture(scope="module")
+def paths(run: Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("graphs")
+    return write_graphs(run.network(), run.spec.shape, len(run.vocab), folder)
+
+
+def spell(specs: tuple[TensorSpec, ...]) -> list[str]:
+    return [f"{s.name} {s.dtype} {s.shape}" for s in specs]
+
+
+def test_encoder_declares_its_tensors(paths: dict[str, Path]) -> None:
+    facts = read_facts(paths["encoder"])
+    assert spell(facts.inputs) == ["image float32 ('N', 3, 16, 24)"]
+    assert spell(facts.outputs) == [
+        "features float32 ('N', 24, 24)",
+        "h float32 ('N', 16)",
+        "c float32 ('N', 16)",
+    ]
+
+
+def test_step_declares_its_tensors(paths: dict[str, Path], run: Run) -> None:
+    facts = read_facts(paths["step"])
+    assert spell(facts.inputs) == [
+        "token int64 ('N',)",
+        "h_in float32 ('N', 16)",
+        "c_in float32 ('N', 16)",
+        "features float32 ('N', 24, 24)",
+    ]
+    assert spell(facts.outputs) == [
+        f"logits float32 ('N', {len(run.vocab)})",
+        "h_out float32 ('N', 16)",
+        "c_out float32 ('N', 16)",
+    ]
+
+
+@pytest.mark.parametrize("role", ["encoder", "step"])
+def test_graphs_are_what_old_tensorrt_reads(paths: dict[str, Path], role: str) -> None:
+    model = onnx.load(paths[role], load_external_data=False)
+    facts = read_facts(paths[role])
+    assert max(o.version for o in model.opset_import) <= MAX_OPSET
+    assert model.ir_version <= MAX_IR
+    assert {o.domain for o in model.opset_import} == {""}
+    assert "BatchNormalization" not in facts.operators
+    assert not {"Loop", "If", "Scan"} & facts.operators.keys()
+    assert list(paths[role].parent.glob("*.data")) == []
+
+
+def test_nothing_constant_is_computed_per_word(paths: dict[str, Path]) -> None:
+    assert not {"Shape", "Constant", "Div"} & read_facts(paths["step"]).operators.keys()
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_graphs_compute_what_the_network_computes(
+    paths: dict[str, Path], run: Run, batch: int
+) -> None:
+    tensors = np.random.default_rng(0).normal(size=(batch, 3, 16, 24)).astype(np.float32)
+    with Captioning.open(paths, run.vocab, 20) as exported:
+        errors = compare_with_torch(run.network(), exported, tensors)
+    assert max(errors.values()) < 1e-5
+
+
+def test_other_weights_are_noticed(paths: dict[str, Path], run: Run) -> None:
+    network = run.network()
+    with torch.no_grad():
+        next(network.parameters()).mul_(1.01)
+    tensors = np.random.default_rng(0).normal(size=(2, 3, 16, 24)).astype(np.float32)
+    with (
+        Captioning.open(paths, run.vocab, 20) as exported,
+        pytest.raises(BundleError, match="differ from the trained network") as caught,
+    ):
+        compare_with_torch(network, exported, tensors)
+    assert caught.value.code == "E440"
+
+
+def test_a_fixed_batch_is_noticed(paths: dict[str, Path], tmp_path: Path) -> None:
+    model = onnx.load(paths["encoder"])
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
+    onnx.save(model, tmp_path / "fixed.onnx")
+    facts = read_facts(paths["encoder"])
+    with pytest.raises(BundleError, match=r"must be image float32 \(N, 3, 16, 24\); got") as caught:
+        check_graph(tmp_path / "fixed.onnx", facts.inputs, facts.outputs)
+    assert caught.value.code == "E413"
+
+
+@pytest.mark.parametrize(("opset", "ir"), [(21, 8), (17, 11)])
+def test_a_too_new_graph_is_noticed(
+    paths: dict[str, Path], tmp_path: Path, opset: int, ir: int
+) -> None:
+    model = onnx.load(paths["step"])
+    model.opset_import[0].version, model.ir_version = opset, ir
+    onnx.save(model, tmp_path / "new.onnx")
+    facts = read_facts(paths["step"])
+    with pytest.raises(
+        BundleError, match=f"opset {opset} and IR {ir}; at most 20 and 10"
+    ) as caught:
+        check_graph(tmp_path / "new.onnx", facts.inputs, facts.outputs)
+    assert caught.value.code == "E412"
