@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Mapping
 
 from aiohttp import web
 
 MAX_CLIENTS = 64
 WRITE_TIMEOUT_S = 2.0
+SEND_BUFFER_BYTES = 128 << 10
 
 
 class Client:
@@ -25,6 +27,10 @@ class Client:
 
     async def start(self, headers: Mapping[str, str]) -> None:
         """Send the head of the answer."""
+        transport = self._request.transport
+        connection = None if transport is None else transport.get_extra_info("socket")
+        if connection is not None:  # a large buffer would hold old pictures for a slow client
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         self.response.headers.update(headers)
         await self.response.prepare(self._request)
 

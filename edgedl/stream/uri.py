@@ -148,8 +148,11 @@ def _hide_rest(rest: str) -> str:
     path = SECRET_IN_PATH.sub(r"\1=***", parts.path)
     pairs = []
     for pair in parts.query.split("&") if parts.query else []:
-        key, equals, _ = pair.partition("=")
-        known = key.lower() in HARMLESS_KEYS
-        pairs.append(pair if known else f"{key}{equals}***" if equals else "***")
+        key, _, value = pair.partition("=")
+        if key.lower() in HARMLESS_KEYS:
+            pairs.append(pair)
+        else:
+            is_a_key = value != "" and re.fullmatch(r"[A-Za-z_]{1,16}", key) is not None
+            pairs.append(f"{key}=***" if is_a_key else "***")
     query = f"?{'&'.join(pairs)}" if pairs else ""
     return f"{path}{query}{'#***' if parts.fragment else ''}"

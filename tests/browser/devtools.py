@@ -70,6 +70,8 @@ class Tab:
         for domain in ("Page", "Runtime", "Network", "Log"):
             await self.call(f"{domain}.enable")
         await self.call("Page.navigate", url=url)
+        loaded = "location.href !== 'about:blank' && document.readyState === 'complete'"
+        await self.wait_for(loaded)
 
     async def look(self, width: int, height: int, scheme: str = "light", zoom: float = 1) -> None:
         await self.call(
@@ -103,7 +105,9 @@ class Tab:
             elif said["method"] == "Runtime.exceptionThrown":
                 self.problems.append(str(said["params"]["exceptionDetails"]))
             elif said["method"] == "Log.entryAdded":
-                self.problems.append(str(said["params"]["entry"].get("text")))
+                entry = said["params"]["entry"]
+                if entry["level"] == "error":
+                    self.problems.append(entry["text"])
 
 
 @contextlib.asynccontextmanager
