@@ -107,6 +107,14 @@ def parse_toml(path: Path) -> dict[str, Any]:
         raise ConfigError("E202", msg) from err
 
 
+def parse_value(text: str) -> Any:
+    """Read one TOML value; what is none, such as ``bf16``, is a text."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
 if typing.TYPE_CHECKING:
     import tomllib
 else:

@@ -15,7 +15,7 @@ import math
 import random
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args
 
 import cv2
 import numpy as np
@@ -60,11 +60,19 @@ INVERSE: dict[Relation, Relation] = {
     "above": "below",
     "below": "above",
 }
+_RELATIONS: tuple[Relation, ...] = get_args(Relation)
+_ROLE = {relation: relation.split()[0] for relation in _RELATIONS}
 FRAMES_ONE = ("{a}", "there is {a}", "only {a}", "{a} alone")
 FRAMES_TWO = ("{a} {rel} {b}", "there is {a} {rel} {b}", "{a} is {rel} {b}", "{rel} {b} is {a}")
 
 _MARGIN = 0.03  # smallest gap between two things and to the border, of the picture's side
 _SLOPE = 0.45  # a relation's other axis differs by at most this part of the main axis
+
+HELD_OUT_ROLE = {
+    (color, shape): ROLES[(2 * i + j) % len(ROLES)]
+    for i, color in enumerate(COLORS)
+    for j, shape in enumerate(SHAPES)
+}
 
 
 class Random(Protocol):
@@ -127,14 +135,13 @@ class Scene:
         relation = self.relation
         if relation is None:
             return ((self.things[0].color, self.things[0].shape, "alone"),)
-        roles = (relation.split()[0], INVERSE[relation].split()[0])
+        roles = (_ROLE[relation], _ROLE[INVERSE[relation]])
         return tuple((t.color, t.shape, role) for t, role in zip(self.things, roles, strict=True))
 
 
 def is_held_out(color: str, shape: str, role: str) -> bool:
     """Return whether a colour and shape in a role belong to ``test`` only."""
-    key = 2 * COLORS.index(color) + SHAPES.index(shape)
-    return key % len(ROLES) == ROLES.index(role)
+    return HELD_OUT_ROLE[color, shape] == role
 
 
 class Scenes:
@@ -157,11 +164,7 @@ class Scenes:
         """Return one scene."""
         rng = random.Random(self._key + 2 * index)
         two = rng.random() < 0.8
-        while True:
-            scene = _two_things(rng) if two else _one_thing(rng)
-            held_out = any(is_held_out(*combination) for combination in scene.combinations)
-            if held_out == (self._split == "test"):
-                return scene
+        return _two_things(rng, self._split) if two else _one_thing(rng, self._split)
 
     def picture(self, index: int, size_hw: tuple[int, int] | None = None) -> U8Image:
         """Return the picture of scene ``index``, bgr8, shape (H, W, 3)."""
@@ -281,32 +284,43 @@ def _phrases(thing: Thing) -> tuple[str, str]:
     return f"a {one} {thing.color} {thing.shape}", f"a {other} {thing.color} {thing.shape}"
 
 
-def _any_thing(rng: Random) -> Thing:
+def _kind(rng: Random) -> tuple[str, str, Size, float, float]:
+    """Return shape, colour, size, radius and angle of a thing."""
     size = SIZES[rng.random() < 0.5]
     low, high = RADIUS[size]
-    return Thing(
-        shape=SHAPES[int(rng.random() * len(SHAPES))],
-        color=COLORS[int(rng.random() * len(COLORS))],
-        size=size,
-        x=0.5,
-        y=0.5,
-        radius=low + (high - low) * rng.random(),
-        angle=20.0 * rng.random() - 10.0,
+    return (
+        SHAPES[int(rng.random() * len(SHAPES))],
+        COLORS[int(rng.random() * len(COLORS))],
+        size,
+        low + (high - low) * rng.random(),
+        20.0 * rng.random() - 10.0,
     )
 
 
-def _one_thing(rng: random.Random) -> Scene:
-    thing = _any_thing(rng)
-    x, y = _place_one(rng, thing.radius)
-    return Scene((replace(thing, x=x, y=y),), rng.getrandbits(32))
+def _thing(kind: tuple[str, str, Size, float, float], place: tuple[float, float]) -> Thing:
+    shape, color, size, radius, angle = kind
+    return Thing(shape, color, size, place[0], place[1], radius, angle)
 
 
-def _two_things(rng: random.Random) -> Scene:
-    first, second = _any_thing(rng), _any_thing(rng)
-    relation = tuple(INVERSE)[int(rng.random() * 4)]
-    places = _place_two(rng, relation, (first.radius, second.radius))
-    things = [replace(t, x=x, y=y) for t, (x, y) in zip((first, second), places, strict=True)]
-    return Scene(tuple(things), rng.getrandbits(32))
+def _one_thing(rng: random.Random, split: Split) -> Scene:
+    while True:
+        kind = _kind(rng)
+        if is_held_out(kind[1], kind[0], "alone") == (split == "test"):
+            break
+    return Scene((_thing(kind, _place_one(rng, kind[3])),), rng.getrandbits(32))
+
+
+def _two_things(rng: random.Random, split: Split) -> Scene:
+    while True:
+        first, second = _kind(rng), _kind(rng)
+        relation = _RELATIONS[int(rng.random() * 4)]
+        held_out = is_held_out(first[1], first[0], _ROLE[relation]) or is_held_out(
+            second[1], second[0], _ROLE[INVERSE[relation]]
+        )
+        if held_out == (split == "test"):
+            break
+    one, other = _place_two(rng, relation, (first[3], second[3]))
+    return Scene((_thing(first, one), _thing(second, other)), rng.getrandbits(32))
 
 
 def _place_one(rng: Random, radius: float) -> tuple[float, float]:
@@ -337,6 +351,8 @@ def _place_two(
     return a, b
 
 
+_Points: TypeAlias = npt.NDArray[np.float32]
+_AA_GROWTH_PX = 0.65  # OpenCV's antialiased polygons are larger by this, on every side
 _BANK_STD = 16.0
 
 
@@ -359,13 +375,13 @@ def _background(look: random.Random, size_hw: tuple[int, int]) -> U8Image:
     """Return a muted gradient or cloud of mid greys, so that every colour stands out."""
     height, width = size_hw
     cells = (2, 2, 3, 5)[int(look.random() * 4)]
-    light, swing = 84 + 78 * look.random(), 14 + 34 * look.random()
+    light, swing = 98 + 66 * look.random(), 14 + 34 * look.random()
     tint = [light + 24 * look.random() - 12 for _ in range(3)]
     values = []
     for _ in range(cells * cells):
         shift = swing * (2 * look.random() - 1)
         values += [level + shift + 16 * look.random() - 8 for level in tint]
-    grid = np.clip(np.array(values, np.float32), 62, 182).astype(np.uint8)
+    grid = np.clip(np.array(values, np.float32), 82, 182).astype(np.uint8)
     picture = cv2.resize(
         grid.reshape(cells, cells, 3), (width, height), interpolation=cv2.INTER_CUBIC
     )
@@ -383,8 +399,8 @@ def _background(look: random.Random, size_hw: tuple[int, int]) -> U8Image:
 
 
 @lru_cache(maxsize=1)
-def _outlines() -> dict[str, tuple[npt.NDArray[np.float32], ...]]:
-    """Return the closed outlines of each shape within the unit circle or square; y is down."""
+def _outlines() -> dict[str, tuple[tuple[_Points, _Points], ...]]:
+    """Return the outlines of each shape, radius about 1, y down, and how they grow outwards."""
 
     def on_circle(count: int, radius: float = 1.0, start: float = -90.0) -> list[list[float]]:
         turns = [math.radians(start + 360.0 * i / count) for i in range(count)]
@@ -406,17 +422,34 @@ def _outlines() -> dict[str, tuple[npt.NDArray[np.float32], ...]]:
         "star": [star],
         "cross": [cross],
     }
-    return {name: tuple(np.array(p, np.float32) for p in parts) for name, parts in shapes.items()}
+    arrays = {name: [np.array(p, np.float32) for p in parts] for name, parts in shapes.items()}
+    arrays["ring"][1] = arrays["ring"][1][::-1]  # the hole runs the other way
+    return {name: tuple((p, _outward(p)) for p in parts) for name, parts in arrays.items()}
+
+
+def _outward(outline: _Points) -> _Points:
+    """Return how each vertex moves when all edges move outwards by 1."""
+    edge = np.roll(outline, -1, axis=0) - outline
+    normal = np.stack((edge[:, 1], -edge[:, 0]), axis=1)
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    before = np.roll(normal, 1, axis=0)
+    cos = (normal * before).sum(axis=1, keepdims=True)
+    moved: _Points = ((normal + before) / (1 + cos)).astype(np.float32)
+    return moved
 
 
 def _draw(picture: cv2.typing.MatLike, thing: Thing, look: random.Random) -> None:
     height, width = picture.shape[:2]
-    cos, sin = (f(math.radians(thing.angle)) * thing.radius for f in (math.cos, math.sin))
+    cos, sin = math.cos(math.radians(thing.angle)), math.sin(math.radians(thing.angle))
+    turn = np.array([[cos, sin], [-sin, cos]], np.float32)
     # Fixed point with 4 fractional bits; a pixel's centre is at +0.5.
-    matrix = np.array([[cos * width, sin * height], [-sin * width, cos * height]], np.float32) * 16
+    scale = np.array([thing.radius * width, thing.radius * height], np.float32) * 16
     centre = np.array([thing.x * width - 0.5, thing.y * height - 0.5], np.float32) * 16
     points = [
-        (outline @ matrix + centre).round().astype(np.int32) for outline in _outlines()[thing.shape]
+        ((outline @ turn) * scale + centre - (outward @ turn) * (_AA_GROWTH_PX * 16))
+        .round()
+        .astype(np.int32)
+        for outline, outward in _outlines()[thing.shape]
     ]
     color = [min(255.0, max(0.0, c + 24 * look.random() - 12)) for c in COLORS_BGR[thing.color]]
     cv2.fillPoly(picture, points, color, cv2.LINE_AA, 4)

@@ -88,7 +88,10 @@ class Captioner(nn.Module):
                 for i, o, stride in zip(inputs, options.channels, options.strides, strict=True)
             )
         )
-        self.position = nn.Parameter(0.02 * torch.randn(1, options.positions, values))
+        self.position = nn.Parameter(_waves(options.size_hw, options.stride, values))
+        self.here = nn.Linear(values, values)
+        self.elsewhere = nn.Linear(values, values)
+        self.both = nn.Linear(values, values)
         self.keys = nn.Linear(values, options.attention)
         self.first_state = nn.Linear(values, 2 * hidden)
         self.embedding = nn.Embedding(vocab_size, options.embedding)
@@ -107,6 +110,9 @@ class Captioner(nn.Module):
             features (N, P, D), values before keys; the first h and c, each (N, H).
         """
         values = self.backbone(image).flatten(2).transpose(1, 2) + self.position
+        here = functional.relu(self.here(values))
+        around = self.elsewhere(here.mean(dim=1, keepdim=True))
+        values = values + self.both(functional.relu(here + around))
         features = torch.cat((values, self.keys(values)), dim=2)
         h, c = torch.tanh(self.first_state(values.mean(dim=1))).chunk(2, dim=1)
         return features, h, c
@@ -132,17 +138,23 @@ class Captioner(nn.Module):
         return self.words(h), h, c
 
     def forward(self, image: Tensor, tokens: Tensor) -> Tensor:
+        """Rate each next word of known sentences about pictures: ``encode``, then ``read``."""
+        features, h, c = self.encode(image)
+        return self.read(tokens, h, c, features)
+
+    def read(self, tokens: Tensor, h: Tensor, c: Tensor, features: Tensor) -> Tensor:
         """Rate each next word of known sentences: ``decode_step`` T times, in fewer products.
 
         Args:
-            image: (N, 3, height, width).
             tokens: (N, T) int64, starting with ``<bos>``.
+            h: (N, H) of ``encode``.
+            c: (N, H) of ``encode``.
+            features: (N, P, D) of ``encode``.
 
         Returns:
             logits (N, T, V).
         """
         width, embedding = self.options.channels[-1], self.options.embedding
-        features, h, c = self.encode(image)
         values, keys = features[:, :, :width].contiguous(), features[:, :, width:].contiguous()
         of_word, of_state = self.gates.weight[:, :embedding], self.gates.weight[:, embedding:]
         heard = functional.linear(self.embedding(tokens), of_word, self.gates.bias).unbind(1)
@@ -181,6 +193,19 @@ def greedy(network: Captioner, image: Tensor, max_tokens: int) -> Tensor:
         if bool(ended.all()):
             break
     return torch.stack(out, dim=1)
+
+
+def _waves(size_hw: tuple[int, ...], stride: int, width: int) -> Tensor:
+    """Return where each grid position is, (1, P, width): sines and cosines of its y and x."""
+    height, columns = (side // stride for side in size_hw)
+    down, along = (torch.arange(count) + 0.5 for count in (height, columns))
+    y, x = torch.meshgrid(down / height, along / columns, indexing="ij")
+    waves = []
+    for i in range(width):
+        axis = (y, x)[i % 2].flatten()
+        turns = 0.25 * (1 + i // 8 % 8)  # from a quarter of a wave to two, across the picture
+        waves.append(torch.sin(2 * torch.pi * (turns * axis + (i // 2 % 4) / 8)))
+    return 0.5 * torch.stack(waves, dim=1).unsqueeze(0)
 
 
 def _conv_block(inputs: int, outputs: int, stride: int) -> nn.Sequential:
