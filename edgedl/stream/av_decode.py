@@ -69,13 +69,25 @@ def pictures(packet: Packet[Any], uri: SourceUri) -> Iterator[VideoFrame | None]
 def to_bgr(frame: VideoFrame) -> U8Image:
     """Return the pixels as bgr8, (H, W, 3), turned upright."""
     pixels: U8Image = np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
-    turns = round(getattr(frame, "rotation", 0) / 90) % 4
+    turns = _quarter_turns(frame)
     return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+
+
+def size_hw(frame: VideoFrame) -> tuple[int, int]:
+    """Return height and width of the picture as ``to_bgr`` gives it."""
+    if _quarter_turns(frame) % 2:
+        return frame.width, frame.height
+    return frame.height, frame.width
 
 
 def decoded(frame: VideoFrame) -> Decoded:
     """Return a picture whose pixels are converted when they are read."""
-    return Decoded((frame.height, frame.width), lambda: to_bgr(frame))
+    return Decoded(size_hw(frame), lambda: to_bgr(frame))
+
+
+def _quarter_turns(frame: VideoFrame) -> int:
+    """Return how often the picture must be turned left; phones film upright that way."""
+    return round(getattr(frame, "rotation", 0) / 90) % 4
 
 
 def _check_size(height: int, width: int, uri: SourceUri) -> None:

@@ -12,7 +12,7 @@ import av.error
 
 from edgedl.errors import SourceError
 from edgedl.frame import Frame
-from edgedl.stream.av_decode import pictures, to_bgr, video_stream
+from edgedl.stream.av_decode import pictures, size_hw, to_bgr, video_stream
 from edgedl.stream.status import ReadLoop, SourceStatus, StatusBoard, describe
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class FileSource(ReadLoop):
         return Frame(to_bgr(picture), index=index, captured_ns=captured_ns, media_time_s=media_s)
 
     def _frame_seen(self, picture: VideoFrame) -> int:
-        return self._board.saw_frame((picture.height, picture.width))
+        return self._board.saw_frame(size_hw(picture))
 
     def _end(self) -> None:
         self._ended = True

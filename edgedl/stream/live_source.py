@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
@@ -15,6 +16,9 @@ from edgedl.stream.backoff import Backoff
 from edgedl.stream.latest import Latest
 from edgedl.stream.status import ReadLoop, SourceStatus, StatusBoard, describe
 
+MAX_WEDGED = 3
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveOptions:
@@ -27,6 +31,7 @@ class LiveOptions:
         retry_base_s: First limit of the back-off.
         retry_cap_s: Last limit of the back-off.
         healthy_s: A connection that lived this long resets the back-off.
+        wedged_s: A reader this long past its timeouts hangs in a native call and is replaced.
         refused_login_s: Shortest wait after 401 or 403, so that the account is not locked.
     """
 
@@ -36,6 +41,7 @@ class LiveOptions:
     retry_base_s: float = 0.5
     retry_cap_s: float = 30.0
     healthy_s: float = 10.0
+    wedged_s: float = 5.0
     refused_login_s: float = 30.0
 
 
@@ -86,17 +92,17 @@ class LiveSource(ReadLoop):
         )
         self._board = StatusBoard("CONNECTING", self._options.stale_after_s)
         self._latest: Latest[tuple[int, int, Decoded]] = Latest()
-        self._stop = threading.Event()
+        self._closed = threading.Event()
         self._tried = threading.Event()
         self._first_error: SourceError | None = None
         self._bug: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="edgedl-source", daemon=True)
-        self._thread.start()
+        self._wedged = 0
+        self._start_reader()
 
     @property
     def ended(self) -> bool:
         """True after ``close``; a camera itself never ends."""
-        return self._stop.is_set()
+        return self._closed.is_set()
 
     def wait_until_tried(self) -> None:
         """Wait for the first picture or the first failure.
@@ -104,7 +110,8 @@ class LiveSource(ReadLoop):
         Raises:
             SourceError: The first attempt failed. The source is closed.
         """
-        limit_s = self._options.open_timeout_s + self._options.read_timeout_s + 5.0
+        options = self._options
+        limit_s = options.open_timeout_s + options.read_timeout_s + options.wedged_s
         error = None
         if not self._tried.wait(limit_s):
             error = SourceError("E312", f"{self.uri}: no answer within {limit_s:.0f} s")
@@ -120,6 +127,8 @@ class LiveSource(ReadLoop):
         """Return the newest frame once, or None when there is no new one within ``timeout_s``."""
         if self._bug is not None:
             raise self._bug
+        if not self.ended and time.monotonic() > self._deadline:
+            self._replace_reader()
         found = self._latest.take(timeout_s)
         if found is None:
             return None
@@ -136,37 +145,66 @@ class LiveSource(ReadLoop):
         A reader inside a native call that cannot be interrupted is left behind; it ends by itself
         within the open and read timeouts and touches nothing.
         """
+        self._closed.set()
         self._stop.set()
         self._thread.join(timeout=0.3)
 
-    def _run(self) -> None:
+    def _start_reader(self) -> None:
+        """Start a reader thread with a stop event of its own."""
+        self._stop = threading.Event()
+        self._expect_sign(self._options.open_timeout_s + self._options.read_timeout_s)
+        self._thread = threading.Thread(
+            target=self._run, args=(self._stop,), name="edgedl-source", daemon=True
+        )
+        self._thread.start()
+
+    def _expect_sign(self, within_s: float) -> None:
+        """Promise that the reader does something within this time and some more."""
+        self._deadline = time.monotonic() + within_s + self._options.wedged_s
+
+    def _replace_reader(self) -> None:
+        """Leave a reader behind that is stuck in a native call, past all its timeouts."""
+        self._stop.set()
+        self._wedged += 1
+        if self._wedged > MAX_WEDGED:
+            msg = f"{self._wedged} reader threads hang in native calls; restart the process"
+            raise RuntimeError(msg)
+        log.warning("%s: the reader hangs; starting another", self.uri)
+        self._board.enter("BACKOFF", f"E312: {self.uri}: the connection hangs")
+        self._start_reader()
+
+    def _run(self, stop: threading.Event) -> None:
         """Body of the reader thread: connect, read, wait, again."""
         try:
-            while not self._stop.is_set():
+            while not stop.is_set():
                 self._board.enter("CONNECTING")
-                error, lived_s = self._one_connection()
-                if self._stop.is_set() or error is None:
+                self._expect_sign(self._options.open_timeout_s + self._options.read_timeout_s)
+                error, lived_s = self._one_connection(stop)
+                if stop.is_set() or error is None:
                     return
                 floor_s = self._options.refused_login_s if error.code == "E313" else 0.0
                 delay_s = self._backoff.delay_s(lived_s, at_least_s=floor_s)
                 self._board.enter("BACKOFF", describe(error))
+                self._expect_sign(delay_s)
                 if not self._tried.is_set():
                     self._first_error = error
                     self._tried.set()
-                self._stop.wait(delay_s)
+                stop.wait(delay_s)
         except BaseException as err:  # noqa: BLE001 - handed to whoever reads: no silent dead thread
-            self._bug = err
-            self._tried.set()
+            if not stop.is_set():
+                self._bug = err
+                self._tried.set()
 
-    def _one_connection(self) -> tuple[SourceError | None, float]:
+    def _one_connection(self, stop: threading.Event) -> tuple[SourceError | None, float]:
         """Read one connection to its end; return why it ended and how long it lived."""
         first_s: float | None = None
         error: SourceError | None = None
         try:
             with closing(self._connect(self._options)) as pictures:
                 for decoded in pictures:
-                    if self._stop.is_set():
+                    if stop.is_set():
                         return None, 0.0
+                    self._expect_sign(2 * self._options.read_timeout_s)
                     if decoded is None:
                         self._board.saw_corrupt()
                         continue

@@ -168,3 +168,32 @@ def test_a_bug_in_the_reader_reaches_who_reads() -> None:
     with LiveSource("rtsp://camera", Script(connection), QUICK) as source:  # noqa: SIM117
         with pytest.raises(ZeroDivisionError):
             read_on(source)
+
+
+def hang() -> Iterator[Decoded]:
+    threading.Event().wait(8)  # a native call that knows no timeout
+    yield picture(7)
+
+
+HASTY = LiveOptions(open_timeout_s=0.1, read_timeout_s=0.1, wedged_s=0.2, retry_base_s=0.05)
+
+
+def read_until(source: LiveSource, found: Callable[[], object]) -> None:
+    def read_and_look() -> object:
+        source.read(0.05)
+        return found()
+
+    wait_for(read_and_look)
+
+
+def test_a_reader_that_hangs_is_replaced() -> None:
+    with LiveSource("rtsp://camera", Script(hang, steady), HASTY) as source:
+        read_until(source, lambda: source.status().state == "LIVE")
+        assert source.status().reconnects == 1
+        assert source.read(1) is not None
+
+
+def test_too_many_hanging_readers_end_it() -> None:
+    with LiveSource("rtsp://camera", Script(hang), HASTY) as source:  # noqa: SIM117
+        with pytest.raises(RuntimeError, match="hang in native calls"):
+            read_until(source, lambda: False)

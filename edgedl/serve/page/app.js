@@ -60,7 +60,9 @@ function showCaption(caption) {
   const changed = !view.caption || view.caption.text !== caption.text;
   view.caption = { text: caption.text, taken: now() - caption.age_s };
   if (!changed) return;
-  setText("caption", caption.text);
+  const words = caption.text || "–";
+  setText("caption", words);
+  $("now").classList.remove("empty");
   $("picture").setAttribute("aria-label", `live picture: ${caption.text}`);
   const row = document.createElement("li");
   const time = document.createElement("time");
@@ -68,7 +70,7 @@ function showCaption(caption) {
   time.dateTime = taken.toISOString();
   time.textContent = taken.toLocaleTimeString([], { hour12: false });
   const text = document.createElement("span");
-  text.textContent = caption.text;
+  text.textContent = words;
   row.append(time, text);
   const list = $("history");
   list.prepend(row);
@@ -147,6 +149,7 @@ async function showPicture(answer) {
 function showAges() {
   const lost = now() - view.heard > LOST_AFTER_S;
   $("banner").hidden = !lost;
+  document.body.classList.toggle("lost", lost);
   const state = view.status ? view.status.camera.state : "CONNECTING";
   const age = view.pictureTaken === null ? null : now() - view.pictureTaken;
   const fresh = age !== null && age <= STALE_AFTER_S;
