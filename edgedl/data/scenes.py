@@ -230,15 +230,23 @@ def references(scene: Scene, rng: Random, count: int = 5) -> tuple[str, ...]:
 
 def wording(scene: Scene, rng: Random) -> str:
     """Return one sentence of ``captions(scene)``, all equally likely, without making the rest."""
-    first = _phrases(scene.things[0])[rng.random() < 0.5]
+    return wording_in_order(scene, rng)[0]
+
+
+def wording_in_order(scene: Scene, rng: Random) -> tuple[str, tuple[int, ...]]:
+    """Return one sentence of ``captions(scene)``, and the things in the order it names them."""
+    phrases = [_phrases(thing)[rng.random() < 0.5] for thing in scene.things]
     relation = scene.relation
     if relation is None:
-        return FRAMES_ONE[int(rng.random() * len(FRAMES_ONE))].format(a=first)
-    second = _phrases(scene.things[1])[rng.random() < 0.5]
-    if rng.random() < 0.5:
-        first, second, relation = second, first, INVERSE[relation]
+        return FRAMES_ONE[int(rng.random() * len(FRAMES_ONE))].format(a=phrases[0]), (0,)
+    first, second = (0, 1) if rng.random() < 0.5 else (1, 0)
+    if first:
+        relation = INVERSE[relation]
     words = RELATION_WORDS[relation][rng.random() < 0.5]
-    return FRAMES_TWO[int(rng.random() * len(FRAMES_TWO))].format(a=first, b=second, rel=words)
+    frame = FRAMES_TWO[int(rng.random() * len(FRAMES_TWO))]
+    sentence = frame.format(a=phrases[first], b=phrases[second], rel=words)
+    named = (first, second) if frame.index("{a}") < frame.index("{b}") else (second, first)
+    return sentence, named
 
 
 def is_exact(sentence: str, scene: Scene) -> bool:

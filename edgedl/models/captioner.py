@@ -95,7 +95,7 @@ class Captioner(nn.Module):
         self.keys = nn.Linear(values, options.attention)
         self.first_state = nn.Linear(values, 2 * hidden)
         self.embedding = nn.Embedding(vocab_size, options.embedding)
-        self.query = nn.Linear(hidden, options.attention, bias=False)
+        self.query = nn.Linear(options.embedding + hidden, options.attention, bias=False)
         self.score = nn.Linear(options.attention, 1, bias=False)
         self.gates = nn.Linear(options.embedding + values + hidden, 4 * hidden)
         self.words = nn.Linear(hidden, vocab_size)
@@ -132,17 +132,19 @@ class Captioner(nn.Module):
             logits (N, V), and the new h and c.
         """
         width = self.options.channels[-1]
-        context = self._attend(h, features[:, :, :width], features[:, :, width:])
-        gates = self.gates(torch.cat((self.embedding(token), context, h), dim=1))
+        word = self.embedding(token)
+        query = self.query(torch.cat((word, h), dim=1))
+        context, _ = self._attend(query, features[:, :, :width], features[:, :, width:])
+        gates = self.gates(torch.cat((word, context, h), dim=1))
         h, c = lstm_cell(gates, c)
         return self.words(h), h, c
 
     def forward(self, image: Tensor, tokens: Tensor) -> Tensor:
-        """Rate each next word of known sentences about pictures: ``encode``, then ``read``."""
+        """Rate each next word of known sentences about pictures, (N, T, V)."""
         features, h, c = self.encode(image)
-        return self.read(tokens, h, c, features)
+        return self.read(tokens, h, c, features)[0]
 
-    def read(self, tokens: Tensor, h: Tensor, c: Tensor, features: Tensor) -> Tensor:
+    def read(self, tokens: Tensor, h: Tensor, c: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """Rate each next word of known sentences: ``decode_step`` T times, in fewer products.
 
         Args:
@@ -152,24 +154,30 @@ class Captioner(nn.Module):
             features: (N, P, D) of ``encode``.
 
         Returns:
-            logits (N, T, V).
+            logits (N, T, V), and where it looked: weights (N, T, P) that sum to 1 over P.
         """
         width, embedding = self.options.channels[-1], self.options.embedding
         values, keys = features[:, :, :width].contiguous(), features[:, :, width:].contiguous()
-        of_word, of_state = self.gates.weight[:, :embedding], self.gates.weight[:, embedding:]
-        heard = functional.linear(self.embedding(tokens), of_word, self.gates.bias).unbind(1)
-        states = []
-        for of_token in heard:
-            seen = torch.cat((self._attend(h, values, keys), h), dim=1)
-            h, c = lstm_cell(of_token + functional.linear(seen, of_state), c)
+        word_to_gates, state_to_gates = _halves(self.gates.weight, embedding)
+        word_to_query, state_to_query = _halves(self.query.weight, embedding)
+        heard = self.embedding(tokens)
+        of_words = functional.linear(heard, word_to_gates, self.gates.bias).unbind(1)
+        asked = functional.linear(heard, word_to_query).unbind(1)
+        states, looks = [], []
+        for of_word, asks in zip(of_words, asked, strict=True):
+            query = asks + functional.linear(h, state_to_query)
+            context, weights = self._attend(query, values, keys)
+            seen = torch.cat((context, h), dim=1)
+            h, c = lstm_cell(of_word + functional.linear(seen, state_to_gates), c)
             states.append(h)
-        return self.words(torch.stack(states, dim=1))  # type: ignore[no-any-return]
+            looks.append(weights)
+        return self.words(torch.stack(states, dim=1)), torch.stack(looks, dim=1)
 
-    def _attend(self, h: Tensor, values: Tensor, keys: Tensor) -> Tensor:
-        """Return the mean of ``values`` over the positions, weighted by what ``h`` asks for."""
-        energy = self.score(torch.tanh(keys + self.query(h).unsqueeze(1)))
-        weights = torch.softmax(energy, dim=1)
-        return torch.matmul(weights.transpose(1, 2), values).squeeze(1)
+    def _attend(self, query: Tensor, values: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean of ``values`` over the positions, and its weights: how ``query`` fits."""
+        energy = self.score(torch.tanh(keys + query.unsqueeze(1)))
+        weights = torch.softmax(energy, dim=1).transpose(1, 2)
+        return torch.matmul(weights, values).squeeze(1), weights.squeeze(1)
 
 
 def lstm_cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
@@ -193,6 +201,10 @@ def greedy(network: Captioner, image: Tensor, max_tokens: int) -> Tensor:
         if bool(ended.all()):
             break
     return torch.stack(out, dim=1)
+
+
+def _halves(weight: Tensor, columns: int) -> tuple[Tensor, Tensor]:
+    return weight[:, :columns], weight[:, columns:]
 
 
 def _waves(size_hw: tuple[int, ...], stride: int, width: int) -> Tensor:

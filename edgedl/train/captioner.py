@@ -28,9 +28,10 @@ from edgedl.data.scenes import (
     Scene,
     Scenes,
     Split,
+    Thing,
     is_exact,
     references,
-    wording,
+    wording_in_order,
     words,
 )
 from edgedl.metrics.caption import bleu, cider_d
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from edgedl.spec import ImageSpec
     from edgedl.train.recipe import Recipe
 
+NOWHERE = -100  # in place of a cell: any
 MAX_TOKENS = 18  # the longest sentence has 14 words
 OTHER_SIDES_PX = (64, 384)  # besides the camera's, what the result is measured at
 
@@ -76,11 +78,10 @@ def train_captioner(
         split: measure(network, recipe.image, vocab, _held(recipe, split))
         for split in ("val", "test")
     }
-    at_px = {
-        str(side): measure(network, recipe.image, vocab, _held(recipe, "test", side))["exact"]
-        for side in OTHER_SIDES_PX
-    }
-    (folder / "checkpoints").mkdir()
+    at_px = {}
+    for side in OTHER_SIDES_PX:
+        few = _held(recipe, "test", side, recipe.scenes.test // 4 + 1)
+        at_px[str(side)] = measure(network, recipe.image, vocab, few)["exact"]
     save_weights(network, folder / "weights.safetensors")
     (folder / "recipe.toml").write_text(to_toml(recipe.to_dict()), encoding="utf-8")
     (folder / "vocab.json").write_text(vocab.to_json(), encoding="utf-8")
@@ -169,21 +170,26 @@ def make_batch(
     """Return what one step learns from.
 
     Returns:
-        images (N, 3, height, width); tokens (N, T), ``<bos>`` to ``<eos>`` and padding; and for
-        each thing in the pictures a row (picture, cell, colour, shape, size, role), int64.
+        images (N, 3, height, width); tokens (N, T), ``<bos>`` to ``<eos>`` and padding; looks
+        (N, T - 1), the cell of the thing whose size, colour or shape comes next, else ``NOWHERE``;
+        and for each thing in the pictures a row (picture, cell, colour, shape, size, role).
     """
     split = Scenes(recipe.seed, "train")
     scenes = [split.scene(first + i) for i in range(len(frames))]
-    sentences = [wording(s, random.Random(first + i)) for i, s in enumerate(scenes)]
-    ids = [[BOS, *vocab.encode(sentence), EOS] for sentence in sentences]
+    told = [wording_in_order(s, random.Random(first + i)) for i, s in enumerate(scenes)]
+    ids = [[BOS, *vocab.encode(sentence), EOS] for sentence, _ in told]
     tokens = np.full((len(ids), max(map(len, ids))), PAD, np.int64)
-    for row, sentence_ids in zip(tokens, ids, strict=True):
-        row[: len(sentence_ids)] = sentence_ids
-    rows, columns = (side // recipe.model.stride for side in recipe.image.size_hw)
+    looks = np.full((len(ids), tokens.shape[1] - 1), NOWHERE, np.int64)
+    grid = tuple(side // recipe.model.stride for side in recipe.image.size_hw)
+    for n, (scene, (sentence, named)) in enumerate(zip(scenes, told, strict=True)):
+        tokens[n, : len(ids[n])] = ids[n]
+        starts = [i for i, word in enumerate(sentence.split(), start=1) if word == "a"]
+        for start, thing in zip(starts, named, strict=True):
+            looks[n, start : start + 3] = _cell(scene.things[thing], grid)
     things = [
         (
             n,
-            int(thing.y * rows) * columns + int(thing.x * columns),
+            _cell(thing, grid),
             COLORS.index(thing.color),
             SHAPES.index(thing.shape),
             SIZES.index(thing.size),
@@ -192,13 +198,14 @@ def make_batch(
         for n, scene in enumerate(scenes)
         for thing, (_, _, role) in zip(scene.things, scene.combinations, strict=True)
     ]
-    return to_tensor(preprocessor, frames), torch.from_numpy(tokens), torch.tensor(things)
+    pictures = to_tensor(preprocessor, frames)
+    return pictures, torch.from_numpy(tokens), torch.from_numpy(looks), torch.tensor(things)
 
 
 def lesson_loss(recipe: Recipe, lesson: nn.Module, batch: Batch) -> Tensor:
     """Return the mean loss of the words plus the weighted one of the cells."""
     assert isinstance(lesson, Lesson)
-    images, tokens, things = batch
+    images, tokens, looks, things = batch
     options, captioner = recipe.lesson, lesson.captioner
     features, h, c = captioner.encode(images)
     heard = tokens[:, :-1]
@@ -206,7 +213,8 @@ def lesson_loss(recipe: Recipe, lesson: nn.Module, batch: Batch) -> Tensor:
     # Single words are small work: the casts of mixed precision would cost more than they save.
     with torch.autocast("cpu", enabled=False):
         features = features.float()
-        logits = captioner.read(torch.where(hidden, UNK, heard), h.float(), c.float(), features)
+        heard = torch.where(hidden, UNK, heard)
+        logits, weights = captioner.read(heard, h.float(), c.float(), features)
         of_words = functional.cross_entropy(
             logits.flatten(0, 1),
             tokens[:, 1:].flatten(),
@@ -214,7 +222,10 @@ def lesson_loss(recipe: Recipe, lesson: nn.Module, batch: Batch) -> Tensor:
             label_smoothing=options.label_smoothing,
         )
         cells = lesson.cells(features[:, :, : captioner.options.channels[-1]])
-        return of_words + options.cells * _cells_loss(cells, things)
+        of_looks = functional.nll_loss(
+            (weights + 1e-6).log().flatten(0, 1), looks.flatten(), ignore_index=NOWHERE
+        )
+        return of_words + options.looks * of_looks + options.cells * _cells_loss(cells, things)
 
 
 def _cells_loss(cells: Tensor, things: Tensor) -> Tensor:
@@ -230,6 +241,12 @@ def _cells_loss(cells: Tensor, things: Tensor) -> Tensor:
     ):
         loss = loss + functional.cross_entropy(logits, kind)
     return loss
+
+
+def _cell(thing: Thing, grid: tuple[int, ...]) -> int:
+    """Return the grid position a thing's centre lies in."""
+    rows, columns = grid
+    return int(thing.y * rows) * columns + int(thing.x * columns)
 
 
 def _fit(
@@ -258,11 +275,14 @@ def _fit(
         return fit(Lesson(network), batches(feed), loss, score, recipe.train, report)
 
 
-def _held(recipe: Recipe, split: Split, side_px: int = 0) -> list[tuple[U8Image, Scene]]:
-    """Return the pictures a split is measured on, at the camera's size or another."""
-    side, count = side_px or recipe.scenes.camera_px, getattr(recipe.scenes, split)
+def _held(
+    recipe: Recipe, split: Split, side_px: int = 0, count: int = 0
+) -> list[tuple[U8Image, Scene]]:
+    """Return the pictures a split is measured on, or some of them at another size."""
+    side = side_px or recipe.scenes.camera_px
     scenes = Scenes(recipe.seed, split, (side, side))
-    return [(scenes.picture(i), scenes.scene(i)) for i in range(count)]
+    numbers = range(count or getattr(recipe.scenes, split))
+    return [(scenes.picture(i), scenes.scene(i)) for i in numbers]
 
 
 def _scenes(run: Run, split: Split) -> Scenes:

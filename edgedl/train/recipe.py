@@ -49,20 +49,24 @@ class LessonOptions:
 
     Attributes:
         cells: Weight of the loss that asks what lies in each cell of the grid.
+        looks: Weight of the loss that asks to look at the thing a word is about.
         hide_words: Part of the words before a word that are hidden, so that the network looks.
         label_smoothing: Of the words.
     """
 
     cells: float = 0.5
+    looks: float = 0.2
     hide_words: float = 0.0
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         parts = (self.hide_words, self.label_smoothing)
-        if not all(0 <= part < 1 for part in parts) or not 0 <= self.cells <= 100:
+        if not all(0 <= part < 1 for part in parts) or not all(
+            0 <= weight <= 100 for weight in (self.cells, self.looks)
+        ):
             msg = (
                 "lesson.hide_words and lesson.label_smoothing must be in [0, 1), "
-                f"lesson.cells in 0..100; got {parts}, {self.cells}"
+                f"lesson.cells and lesson.looks in 0..100; got {parts}, {self.cells}, {self.looks}"
             )
             raise ConfigError("E205", msg)
 

@@ -48,10 +48,12 @@ def expected_step(w, token, h, c, features, width):
     logits, new_h, new_c = [], [], []
     for n in range(len(token)):
         values, keys = features[n, :, :width], features[n, :, width:]
-        energy = np.tanh(keys + w["query.weight"] @ h[n]) @ w["score.weight"][0]
+        word = w["embedding.weight"][token[n]]
+        query = w["query.weight"] @ np.concatenate([word, h[n]])
+        energy = np.tanh(keys + query) @ w["score.weight"][0]
         weights = np.exp(energy - energy.max())
         context = (weights / weights.sum()) @ values
-        seen = np.concatenate([w["embedding.weight"][token[n]], context, h[n]])
+        seen = np.concatenate([word, context, h[n]])
         i, f, g, o = np.split(w["gates.weight"] @ seen + w["gates.bias"], 4)
         new_c.append(sigmoid(f) * c[n] + sigmoid(i) * np.tanh(g))
         new_h.append(sigmoid(o) * np.tanh(new_c[-1]))
@@ -72,7 +74,7 @@ def test_decode_step_is_its_definition(network):
 
 
 def test_encode_shapes_and_keys(network):
-    with torch.inference_mode():
+    with torch.no_grad():
         features, h, c = network.encode(torch.randn(2, 3, 16, 24))
     assert SMALL.positions == 4 * 6
     assert features.shape == (2, 24, 32 + 8)

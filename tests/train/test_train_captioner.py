@@ -1,0 +1,252 @@
+"""A miniature training, the run it leaves, and what happens when it is interrupted."""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from edgedl.data import scenes as sc
+from edgedl.data.feed import open_feed
+from edgedl.data.scenes import Scenes, captions, is_exact, words
+from edgedl.errors import BundleError, DataError
+from edgedl.options import parse_toml
+from edgedl.runtime.preprocess import Preprocessor
+from edgedl.train import Run, train
+from edgedl.train.captioner import (
+    NOWHERE,
+    calibration_frames,
+    caption_all,
+    held_out,
+    make_batch,
+    measure,
+    to_tensor,
+)
+from edgedl.train.recipe import read_recipe
+from edgedl.vocab import BOS, EOS, PAD, Vocab
+
+TINY = {
+    "image.size_hw": [32, 32],
+    "scenes.train_px": [32],
+    "scenes.camera_px": 64,
+    "scenes.val": 16,
+    "scenes.test": 24,
+    "model.channels": [16, 16, 16],
+    "model.strides": [2, 2, 2],
+    "model.hidden": 32,
+    "train.steps": 40,
+    "train.batch": 16,
+    "train.minutes": 0,
+    "train.validations": 2,
+    "train.precision": "fp32",
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    reports = []
+    made = train("scenes-captioner", tmp_path_factory.mktemp("t") / "run", TINY, reports.append)
+    assert reports[-1].done == 1.0
+    return made
+
+
+def test_loss_falls(tmp_path):
+    losses = []
+    train(
+        "scenes-captioner",
+        tmp_path / "run",
+        TINY | {"train.steps": 80},
+        lambda progress: losses.append(progress.loss),
+    )
+    assert losses[-1] < 0.75 * losses[0]
+
+
+def test_run_holds_what_export_needs(run):
+    names = {path.name for path in run.path.iterdir()}
+    assert names == {
+        "recipe.toml", "model.json", "weights.safetensors", "spec.json", "vocab.json",
+        "data.json", "metrics.json", "curves.png",
+    }  # fmt: skip
+    assert run.spec.size_hw == (32, 32)
+    assert set(words()) < set(run.vocab.tokens)
+    assert parse_toml(run.path / "recipe.toml")["train"]["steps"] == 40
+    assert run.metrics["test"]["n"] == 24
+    low, high = run.metrics["test"]["exact_interval"]
+    assert 0 <= low <= run.metrics["test"]["exact"] <= high <= 1
+    assert run.metrics["steps"] == 40
+    assert run.metrics["machine"]["cores"] >= 1
+    assert (run.path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert run.data["pictures_trained_on"] == 640
+
+
+def test_network_of_an_opened_run_measures_the_same(run):
+    opened = Run.open(run.path)
+    assert opened == run
+    result = measure(opened.network(), opened.spec, opened.vocab, held_out(opened, 24))
+    assert result == opened.metrics["test"]
+
+
+def test_same_seed_same_weights(run, tmp_path):
+    again = train("scenes-captioner", tmp_path / "run", TINY)
+    ours, theirs = again.network().state_dict(), run.network().state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert again.metrics["test"] == run.metrics["test"]
+
+
+def test_held_out_and_calibration_pictures(run):
+    frames = calibration_frames(run, 3)
+    assert [frame.shape for frame in frames] == [(64, 64, 3)] * 3
+    np.testing.assert_array_equal(frames[2], Scenes(1, "train", (64, 64)).picture(2))
+    pictures = held_out(run, 3)
+    assert [scene for _, scene in pictures] == [Scenes(1, "test").scene(i) for i in range(3)]
+
+
+def test_a_batch_is_pictures_licensed_words_and_things():
+    recipe = read_recipe("scenes-captioner", TINY)
+    vocab, scenes = Vocab.build(words()), Scenes(1, "train")
+    frames = [scenes.picture(i, (32, 32)) for i in range(5, 25)]
+    images, tokens, looks, things = make_batch(recipe, Preprocessor(recipe.image), vocab, 5, frames)
+    expected = (frames[3][..., ::-1].transpose(2, 0, 1) / 255 - 0.5) / 0.25
+    np.testing.assert_allclose(images[3].numpy(), expected, atol=2e-6)
+    assert (tokens[:, 0] == BOS).all()
+    for n, row in enumerate(tokens.tolist()):
+        scene = scenes.scene(5 + n)
+        assert is_exact(vocab.decode(row[1:]), scene)
+        assert set(row[row.index(EOS) + 1 :]) <= {PAD}
+        cells = [int(thing.y * 4) * 4 + int(thing.x * 4) for thing in scene.things]
+        expected_looks = []
+        for word, after in itertools.pairwise(vocab.tokens[i] for i in row):
+            about = [*sc.COLORS, *sc.SHAPES, "small", "little", "large", "big"]
+            expected_looks.append(after in about)
+            assert word
+        assert [look != NOWHERE for look in looks[n].tolist()] == expected_looks
+        assert set(looks[n].tolist()) == {NOWHERE, *cells}
+        mine = things[things[:, 0] == n]
+        assert len(mine) == len(scene.things)
+        for (_, cell, *_), thing in zip(mine.tolist(), scene.things, strict=True):
+            assert (cell // 4, cell % 4) == (int(thing.y * 4), int(thing.x * 4))
+
+
+def test_feed_is_the_training_split_in_order():
+    scenes = Scenes(3, "train")
+    with open_feed(3, 4, (32, 48)) as feed:
+        frames = [*next(feed), *next(feed)]
+    for i, frame in enumerate(frames):
+        np.testing.assert_array_equal(frame, scenes.picture(i, ((32, 48)[i % 2],) * 2))
+
+
+def test_feed_that_dies_is_an_error(capfd):
+    with open_feed(3, 4, (0,)) as feed, pytest.raises(DataError, match="ended") as err:
+        next(feed)
+    assert err.value.code == "E341"
+    assert "Error" in capfd.readouterr().err
+
+
+def test_a_perfect_network_measures_as_perfect(run, monkeypatch):
+    data = held_out(run, 8)
+    said = [captions(scene)[0] for _, scene in data]
+    monkeypatch.setattr("edgedl.train.captioner.caption_all", lambda *_: said)
+    result = measure(run.network(), run.spec, run.vocab, data)
+    assert result["exact"] == 1.0
+    assert result["bleu4"] == 1.0
+    assert result["exact_interval"][1] == 1.0
+
+
+def test_captions_do_not_depend_on_the_batch(run):
+    images = to_tensor(Preprocessor(run.spec), [frame for frame, _ in held_out(run, 6)])
+    network = run.network()
+    assert caption_all(network, images, run.vocab)[4:5] == caption_all(
+        network, images[4:5], run.vocab
+    )
+
+
+def test_existing_run_is_kept_without_force(run):
+    before = (run.path / "model.json").stat().st_mtime_ns
+    with pytest.raises(BundleError, match="exists") as err:
+        train("scenes-captioner", run.path, TINY)
+    assert err.value.code == "E432"
+    assert (run.path / "model.json").stat().st_mtime_ns == before
+
+
+def test_folder_that_is_no_run(tmp_path):
+    with pytest.raises(BundleError, match="is not a run: model") as err:
+        Run.open(tmp_path)
+    assert err.value.code == "E400"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code"),
+    [
+        ("model.json", "{", "E401"),
+        ("model.json", "[]", "E401"),
+        ("metrics.json", None, "E401"),
+        ("spec.json", "not json", "E401"),
+        ("vocab.json", "{}", "E416"),
+    ],
+)
+def test_broken_run(run, tmp_path, name, content, code):
+    broken = copy_of(run, tmp_path)
+    (broken / name).unlink()
+    if content is not None:
+        (broken / name).write_text(content)
+    with pytest.raises(BundleError) as err:
+        Run.open(broken)
+    assert err.value.code == ("E400" if content is None and name == "model.json" else code)
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "text"),
+    [
+        ({"family": "captoner"}, "E401", "did you mean 'captioner'"),
+        ({"vocab_size": "x"}, "E401", "vocab_size must be"),
+        ({"vocab_size": 99}, "E416", "model.json says 99"),
+        ({"hidden": 48}, "E413", "model.json is of another network"),
+    ],
+)
+def test_model_that_does_not_fit(run, tmp_path, change, code, text):
+    broken = copy_of(run, tmp_path)
+    (broken / "model.json").write_text(json.dumps(run.model | change))
+    with pytest.raises(BundleError, match=text) as err:
+        Run.open(broken).network()
+    assert err.value.code == code
+
+
+def copy_of(run, tmp_path):
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    for path in run.path.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+def test_interrupt_leaves_nothing(tmp_path):
+    command = [sys.executable, "-m", "edgedl", "train", "scenes-captioner", "--out", "run"]
+    for key, value in (TINY | {"train.steps": 1_000_000}).items():
+        command += ["--set", f"{key}={value}"]
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    wait_for(lambda: any(tmp_path.iterdir()), process)
+    time.sleep(2.0)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    assert b"Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def wait_for(condition, process):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
