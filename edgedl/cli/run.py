@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import shlex
 import signal
@@ -66,6 +67,26 @@ def run(args: argparse.Namespace) -> int:
     if args.max_frames is not None and args.max_frames < 1:
         msg = f"--max-frames must be >= 1; got {args.max_frames}"
         raise UsageError("E122", msg)
+    try:
+        return _run(args)
+    except KeyboardInterrupt:
+        leave_if_stuck(130)
+        raise
+
+
+def leave_if_stuck(code: int) -> None:
+    """Exit at once if a thread of ours is still inside a native call.
+
+    Connecting with FFmpeg cannot be interrupted; Python would wait for it for seconds.
+    """
+    if any(thread.name.startswith("edgedl-") for thread in threading.enumerate()):
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _run(args: argparse.Namespace) -> int:
     with explain_missing("captioning"):
         from edgedl.runtime.pipeline import load
         from edgedl.stream.captions import caption_source

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 from edgedl.cli.parser import new_parser, print_next
-from edgedl.cli.run import add_pipeline_options
+from edgedl.cli.run import add_pipeline_options, leave_if_stuck
 from edgedl.deps import explain_missing
 
 
@@ -53,9 +54,12 @@ def run(args: argparse.Namespace) -> int:
         precision=args.precision,
         threads=args.threads,
     )
+    if args.insecure_no_auth:
+        print(f"warning: no login; whoever reaches {args.host} sees the camera", file=sys.stderr)
     code = serve(args.bundle, args.source, options, on_ready=_announce)
     if code == 0:
         print_next(f"edgedl bench {args.bundle}")
+    leave_if_stuck(code)
     return code
 
 

@@ -69,7 +69,8 @@ async def check_request(request: web.Request, handler: Handler) -> web.StreamRes
     """Refuse foreign names and pages; errors are JSON."""
     if not is_own_host(request.headers.get("Host", "")):
         return problem(421, "this server is addressed by its IP address or as localhost", "E214")
-    if request.headers.get("Sec-Fetch-Site", "") == "cross-site":
+    followed_link = request.headers.get("Sec-Fetch-Mode", "") == "navigate"
+    if request.headers.get("Sec-Fetch-Site", "") == "cross-site" and not followed_link:
         return problem(403, "requests from other sites are refused", "E214")
     try:
         return await handler(request)

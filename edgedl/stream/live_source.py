@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import random
 import threading
@@ -98,6 +99,7 @@ class LiveSource(ReadLoop):
         self._bug: BaseException | None = None
         self._wedged = 0
         self._start_reader()
+        atexit.register(self._end_at_exit)
 
     @property
     def ended(self) -> bool:
@@ -143,11 +145,18 @@ class LiveSource(ReadLoop):
         """Tell the reader to stop.
 
         A reader inside a native call that cannot be interrupted is left behind; it ends by itself
-        within the open and read timeouts and touches nothing.
+        within the open and read timeouts and touches nothing. Python waits for it when it exits.
         """
         self._closed.set()
         self._stop.set()
         self._thread.join(timeout=0.3)
+        if not self._thread.is_alive():
+            atexit.unregister(self._end_at_exit)
+
+    def _end_at_exit(self) -> None:
+        """Wait for the reader: FFmpeg crashes when the process is taken apart around it."""
+        self._stop.set()
+        self._thread.join(max(0.0, self._deadline - time.monotonic()))
 
     def _start_reader(self) -> None:
         """Start a reader thread with a stop event of its own."""

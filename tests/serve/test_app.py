@@ -74,6 +74,11 @@ def test_rebound_names_and_foreign_pages_are_refused(daemon, path: str) -> None:
     assert daemon.request(path, **{"Sec-Fetch-Site": "cross-site"})[0] == 403
 
 
+def test_a_link_on_another_site_may_be_followed(daemon) -> None:
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert daemon.request("/", **headers)[0] == 200
+
+
 def test_the_page_holds_no_inline_code_and_no_foreign_address(daemon) -> None:
     page = daemon.request("/")[2].decode()
     assert "<script src=" in page

@@ -1,4 +1,6 @@
 import socket
+import subprocess
+import sys
 import traceback
 
 import pytest
@@ -105,6 +107,16 @@ def test_fail_fast_off_keeps_trying() -> None:
         wait_for(lambda: source.status().reconnects >= 2)
         assert not source.ended
         assert "E311" in str(source.status().error)
+
+
+def test_python_exits_well_while_a_camera_is_being_opened() -> None:
+    """FFmpeg crashes when the process is taken apart around it; three in ten times, before."""
+    script = "import edgedl, sys; s = edgedl.open_source(sys.argv[1], fail_fast=False)"
+    with black_hole() as port:
+        uri = f"rtsp://127.0.0.1:{port}/x"
+        command = [sys.executable, "-c", script, uri]
+        running = [subprocess.Popen(command) for _ in range(4)]
+        assert [process.wait(60) for process in running] == [0] * 4
 
 
 def test_a_server_that_speaks_no_http(http: CameraProcess) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -76,6 +77,22 @@ def test_a_signal_leaves_no_video_of_half_a_file(tiny_bundle: Path, tmp_path: Pa
     code, stderr = run_and_signal(tiny_bundle, source, out, signal.SIGINT)
     assert code == 130, stderr
     assert list(out.parent.iterdir()) == []
+
+
+def test_a_signal_ends_it_while_it_connects(tiny_bundle: Path) -> None:
+    with socket.socket() as camera:
+        camera.bind(("127.0.0.1", 0))
+        camera.listen()
+        camera.settimeout(60)
+        uri = f"rtsp://127.0.0.1:{camera.getsockname()[1]}/x"
+        command = [*COMMAND, "run", str(tiny_bundle), uri]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            connection, _ = camera.accept()
+            process.send_signal(signal.SIGINT)
+            _, stderr = process.communicate(timeout=30)
+            connection.close()
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
 
 
 def run_and_signal(bundle: Path, source: str, out: Path, number: int) -> tuple[int, str]:
