@@ -162,6 +162,7 @@ def _report_facts(job: Job, candidates: Sequence[Candidate], manifest: Manifest)
         warnings=job.calibration.warnings if manifest.calibration else (),
         curves_png=curves.read_bytes() if curves.is_file() else None,
         max_drop_points=job.options.max_drop_points,
+        torch_errors=job.torch_errors,
     )
 
 

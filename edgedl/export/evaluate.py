@@ -42,7 +42,6 @@ TORCH_BOUND = 1e-4
 """Largest difference of the fp32 graphs from PyTorch, as a part of the largest magnitude."""
 
 _LOTS = 64
-_REFERENCES_SEED = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +175,10 @@ class TorchSession:
 
 
 def look_at(spec: ImageSpec, pictures: Sequence[tuple[U8Image, Scene]]) -> HeldOut:
-    """Pre-process held-out pictures and choose their references."""
+    """Pre-process held-out pictures and choose their references, the same as training does."""
     frames = [frame for frame, _ in pictures]
     scenes = [scene for _, scene in pictures]
-    rng = random.Random(_REFERENCES_SEED)
-    told = [list(references(scene, rng)) for scene in scenes]
+    told = [list(references(scene, random.Random(i))) for i, scene in enumerate(scenes)]
     return HeldOut(frames, pre_process(spec, frames), scenes, told)
 
 
@@ -208,6 +206,18 @@ def differences(found: Captioning, expected: Captioning, tensors: F32Array) -> d
     pairs = [(name, seen[name], wanted[name]) for name in ("features", "h", "c")]
     pairs.append(("logits", told["logits"], truth["logits"]))
     return {name: relative_error(got, want) for name, got, want in pairs}
+
+
+def check_finite(network: nn.Module) -> None:
+    """Raise when a weight is no number.
+
+    Raises:
+        BundleError: E414 naming the weight.
+    """
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            msg = f"weights of {name!r} are not finite (NaN or infinity); train again"
+            raise BundleError("E414", msg)
 
 
 def compare_with_torch(

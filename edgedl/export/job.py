@@ -63,6 +63,7 @@ class Job:
         folder: The bundle in the making.
         say: Takes one line per stage.
         max_tokens: Where captions are cut.
+        torch_errors: Relative error of each output of the fp32 graphs against PyTorch.
     """
 
     run: Run
@@ -70,6 +71,7 @@ class Job:
     folder: Path
     say: Say
     max_tokens: int
+    torch_errors: dict[str, float] = field(default_factory=dict)
 
     @cached_property
     def reported(self) -> HeldOut:

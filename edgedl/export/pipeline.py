@@ -10,19 +10,32 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from edgedl.bundle import Bundle, new_folder
-from edgedl.bundle.manifest import DecodeOptions, Engine
+from edgedl.bundle.manifest import Engine
 from edgedl.engines import tensorrt_api
 from edgedl.engines.build import build_engine, target_name
 from edgedl.engines.tensorrt_api import NetworkOptions, TensorRT
 from edgedl.errors import BundleError, MachineError
 from edgedl.export import gate
 from edgedl.export.assemble import assemble
-from edgedl.export.evaluate import compare_with_torch, differences, time_captions
+from edgedl.export.evaluate import (
+    check_finite,
+    compare_with_torch,
+    differences,
+    time_captions,
+)
 from edgedl.export.half import to_half
 from edgedl.export.job import Candidate, Job, Say
 from edgedl.export.options import ExportOptions
-from edgedl.export.quantize import RECIPES, Recipe, encoder_int8_cpu, int8_trt, step_int8_cpu
+from edgedl.export.quantize import (
+    Recipe,
+    encoder_int8_cpu,
+    int8_trt,
+    recipes_for,
+    step_int8_cpu,
+)
 from edgedl.export.to_onnx import ROLES, write_graphs
+from edgedl.timing import machine_facts
+from edgedl.train.captioner import MAX_TOKENS
 from edgedl.train.run_folder import Run
 
 INT8_BOUND_POINTS = 0.5
@@ -59,18 +72,13 @@ def export(
     run = Run.open(run_path)
     with new_folder(out, options.force) as folder:
         (folder / "graphs").mkdir()
-        job = Job(run, options, folder, progress or (lambda _text: None), _max_tokens(run))
+        job = Job(run, options, folder, progress or (lambda _text: None), MAX_TOKENS)
         candidates = [_candidate(job, p) for p in gate.precisions_of(options.precision)]
         _measure_speed(job, candidates)
         _decide(job, candidates)
         engines = _build_engines(job, candidates, builders)
         assemble(job, candidates, engines, out.name.removesuffix(".edge"))
     return Bundle.open(out)
-
-
-def _max_tokens(run: Run) -> int:
-    limit = run.data.get("max_tokens", DecodeOptions().max_tokens)
-    return DecodeOptions(max_tokens=int(limit)).max_tokens
 
 
 def _builders(targets: Sequence[str]) -> list[TensorRT]:
@@ -114,9 +122,11 @@ def _write(job: Job, precision: str) -> Recipe | None:
     if precision == "fp32":
         job.say("exporting encoder and step to ONNX")
         network = job.run.network()
+        check_finite(network)
         write_graphs(network, job.run.spec.shape, len(job.run.vocab), job.folder / "graphs")
         with job.open("fp32") as fp32:
-            compare_with_torch(network, fp32, job.reported.tensors[:_COMPARED])
+            compared = job.reported.tensors[:_COMPARED]
+            job.torch_errors = compare_with_torch(network, fp32, compared)
         return None
     if precision == "fp16":
         job.say("writing fp16")
@@ -130,7 +140,7 @@ def _quantize(job: Job, precision: str) -> Recipe:
     """Write an INT8 precision by the first recipe that keeps the quality, else by the best."""
     of_fp32 = job.judge("fp32", job.choosing).exact
     lost: dict[Recipe, float] = {}
-    for recipe in RECIPES:
+    for recipe in recipes_for(precision, machine_facts()):
         job.say(f"quantising {precision} ({recipe})")
         _write_int8(job, precision, recipe)
         lost[recipe] = gate.drop_points(job.judge(precision, job.choosing).exact, of_fp32)

@@ -13,8 +13,8 @@ import io
 import logging
 import math
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,7 +31,8 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from edgedl.export.calibrate import Feeds, Reader
 
 PRODUCTS = ("Conv", "Gemm", "MatMul")
-NARROW = 1024
+LEAST_WEIGHTS = 16384
+"""A smaller product with weights is not faster in int8 on a CPU: its input is quantised first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +42,13 @@ class Recipe:
     Attributes:
         method: ``minmax`` takes every value in; ``percentile`` cuts off the rarest 0.01 %;
             ``entropy`` keeps the distribution's information.
+        reduce_range: Seven bits of weights instead of eight; see ``saturates``.
         keep_first_conv: Leave the first convolution in float: it sees the pixels.
         keep_attention: Leave matrix products of activations with each other (attention) in float.
     """
 
     method: Literal["minmax", "percentile", "entropy"] = "minmax"
+    reduce_range: bool = False
     keep_first_conv: bool = False
     keep_attention: bool = False
 
@@ -54,7 +57,8 @@ class Recipe:
             *(["first convolution"] if self.keep_first_conv else []),
             *(["attention"] if self.keep_attention else []),
         ]
-        return self.method + (f", {' and '.join(kept)} in float" if kept else "")
+        bits = ", 7-bit weights" if self.reduce_range else ""
+        return self.method + bits + (f", {' and '.join(kept)} in float" if kept else "")
 
 
 RECIPES = (
@@ -66,6 +70,23 @@ RECIPES = (
 )
 """Tried in this order until the quality holds: each costs a little more speed than the last."""
 
+
+def recipes_for(precision: str, machine: Mapping[str, Any]) -> tuple[Recipe, ...]:
+    """Return the recipes to try for an INT8 precision on a machine, see ``machine_facts``."""
+    if precision == "int8-cpu" and saturates(machine):
+        return tuple(replace(recipe, reduce_range=True) for recipe in RECIPES)
+    return RECIPES
+
+
+def saturates(machine: Mapping[str, Any]) -> bool:
+    """Return whether sums of uint8 · int8 overflow 16 bits on that processor.
+
+    x86 before VNNI adds two such products in 16 bits; weights of seven bits cannot overflow it.
+    """
+    features = " ".join(machine["cpu_features"])
+    return machine["arch"] in ("x86_64", "AMD64") and not ("vnni" in features or "amx" in features)
+
+
 _METHODS = {
     "minmax": CalibrationMethod.MinMax,
     "percentile": CalibrationMethod.Percentile,
@@ -74,7 +95,10 @@ _METHODS = {
 
 
 def encoder_int8_cpu(source: Path, out: Path, feeds: Sequence[Feeds], recipe: Recipe) -> None:
-    """Write the encoder for CPUs: U8S8 Q/DQ, weights per channel."""
+    """Write the encoder for CPUs: U8S8 Q/DQ, weights per channel.
+
+    Convolutions keep uint8 between them; what leaves the graph comes from a product in float.
+    """
     with _prepared(source) as prepared:
         quantize_static(
             prepared,
@@ -84,16 +108,25 @@ def encoder_int8_cpu(source: Path, out: Path, feeds: Sequence[Feeds], recipe: Re
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
+            reduce_range=recipe.reduce_range,
             calibrate_method=_METHODS[recipe.method],
+            op_types_to_quantize=[*PRODUCTS, "Relu"],
             nodes_to_exclude=_kept(prepared, recipe),
-            extra_options={"WeightSymmetric": True, **_range_options(recipe)},
+            extra_options={
+                "WeightSymmetric": True,
+                "OpTypesToExcludeOutputQuantization": ["Gemm", "MatMul"],
+                **_range_options(recipe),
+            },
         )
 
 
-def step_int8_cpu(source: Path, out: Path, recipe: Recipe) -> None:
+def step_int8_cpu(
+    source: Path, out: Path, recipe: Recipe, least_weights: int = LEAST_WEIGHTS
+) -> None:
     """Write the step for CPUs: int8 weights, activations quantised at run time.
 
-    Only products with weights: quantising the small rest would cost accuracy and gain nothing.
+    Only products with at least ``least_weights`` weights: quantising the small rest would cost
+    time and accuracy.
     """
     with _prepared(source) as prepared:
         model = onnx.load(prepared)
@@ -104,7 +137,8 @@ def step_int8_cpu(source: Path, out: Path, recipe: Recipe) -> None:
             out,
             op_types_to_quantize=["MatMul", "Gemm"],
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=_kept(prepared, recipe) + _narrow(prepared),
+            reduce_range=recipe.reduce_range,
+            nodes_to_exclude=_kept(prepared, recipe) + _small(prepared, least_weights),
             extra_options={"MatMulConstBOnly": True},
         )
 
@@ -138,7 +172,8 @@ def _spare_others(path: Path) -> None:
     """Give everything but products the float tensor back.
 
     The quantiser hands the rounded values of a product's input to all other readers of that
-    tensor too, which loses accuracy and gains nothing.
+    tensor too, which loses accuracy and gains nothing. Not for uint8 graphs: there a Q/DQ pair
+    whose range starts at 0 has taken the place of a Relu.
     """
     model = onnx.load(path)
     made_by = {node.output[0]: node for node in model.graph.node}
@@ -176,18 +211,18 @@ def _kept(prepared: Path, recipe: Recipe) -> list[str]:
     return kept
 
 
-def _narrow(prepared: Path) -> list[str]:
-    """Return the products with fewer than ``NARROW`` weights.
+def _small(prepared: Path, least_weights: int) -> list[str]:
+    """Return the names of the products with fewer weights.
 
-    The score of the attention is one column: quantising its large input costs more time than the
-    product itself, and accuracy besides.
+    The quantiser makes a MatMul of each Gemm before it looks at names, hence the second spelling.
     """
     model = onnx.load(prepared)
     sizes = {tensor.name: math.prod(tensor.dims) for tensor in model.graph.initializer}
     return [
-        node.name
+        node.name + suffix
         for node in model.graph.node
-        if node.op_type in PRODUCTS and 0 < max(sizes.get(i, 0) for i in node.input) < NARROW
+        if node.op_type in PRODUCTS and max(sizes.get(i, 0) for i in node.input) < least_weights
+        for suffix in ("", "_MatMul")
     ]
 
 

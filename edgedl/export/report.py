@@ -98,6 +98,7 @@ class ReportFacts:
         warnings: About the calibration.
         curves_png: Of the training, if there are any.
         max_drop_points: What was allowed.
+        torch_errors: Relative error of each output of the fp32 graphs against PyTorch.
     """
 
     manifest: Manifest
@@ -107,6 +108,7 @@ class ReportFacts:
     warnings: Sequence[str]
     curves_png: bytes | None
     max_drop_points: float
+    torch_errors: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ def write_report(path: Path, facts: ReportFacts) -> None:
         _samples(facts.samples),
         EXTRA_MARK,
         _curves(facts.curves_png),
-        _details(manifest),
+        _details(facts),
     ]
     path.write_text(_page(manifest.name, "\n".join(body)), encoding="utf-8")
 
@@ -341,9 +343,12 @@ def _curves(png: bytes | None) -> str:
     return _section("Training", "", image)
 
 
-def _details(manifest: Manifest) -> str:
+def _details(facts: ReportFacts) -> str:
+    manifest = facts.manifest
     calibration = manifest.calibration
     rows = [("made from", f"{manifest.parent.kind}, weights sha256 {manifest.parent.sha256}")]
+    errors = ", ".join(f"{name} {error:.1e}" for name, error in facts.torch_errors.items())
+    rows.append(("fp32 graphs against PyTorch", f"largest relative error: {errors}"))
     if calibration:
         about = f"{calibration.n} pictures, sha256 {calibration.sha256}; {calibration.method}"
         rows.append(("calibration", about))

@@ -1,6 +1,7 @@
 """A tiny untrained run, and held-out pictures that cost little."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -52,13 +53,15 @@ def run(run_folder: Path) -> Run:
     return Run.open(run_folder)
 
 
-@pytest.fixture(autouse=True)
-def small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def small_pictures() -> Iterator[None]:
     """Render small pictures instead of what the run names."""
     train, test = (Scenes(1, split, (40, 48)) for split in ("train", "test"))
-    monkeypatch.setattr(
-        job, "calibration_frames", lambda _run, n: [train.picture(i) for i in range(n)]
-    )
-    monkeypatch.setattr(
-        job, "held_out", lambda _run, n: [(test.picture(i), test.scene(i)) for i in range(n)]
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            job, "calibration_frames", lambda _run, n: [train.picture(i) for i in range(n)]
+        )
+        patch.setattr(
+            job, "held_out", lambda _run, n: [(test.picture(i), test.scene(i)) for i in range(n)]
+        )
+        yield

@@ -16,6 +16,7 @@ from edgedl.export.quantize import (
     Recipe,
     encoder_int8_cpu,
     int8_trt,
+    recipes_for,
     step_int8_cpu,
 )
 from edgedl.export.to_onnx import ROLES, check_graph, graph_name, read_facts, write_graphs
@@ -41,7 +42,7 @@ def folder(run: Run, tensors: Tensors, tmp_path_factory: pytest.TempPathFactory)
         int8_trt(fp32[role], folder / graph_name(role, "int8-trt"), feeds[role], Recipe())
     out = {role: folder / graph_name(role, "int8-cpu") for role in ROLES}
     encoder_int8_cpu(fp32["encoder"], out["encoder"], feeds["encoder"], Recipe())
-    step_int8_cpu(fp32["step"], out["step"], Recipe())
+    step_int8_cpu(fp32["step"], out["step"], Recipe(), least_weights=1000)
     return folder
 
 
@@ -126,9 +127,14 @@ def test_int8_for_cpus_is_u8s8_per_channel(folder: Path) -> None:
     assert weights[dequantised.input[1]].shape == (8,)
 
 
-def test_step_for_cpus_quantises_wide_products_only(folder: Path) -> None:
-    facts = read_facts(paths(folder, "int8-cpu")["step"])
-    assert facts.operators["MatMulInteger"] == 2  # gates and words; query and score are narrow
+@pytest.mark.parametrize(("least_weights", "products"), [(1000, 1), (500, 2), (3000, 0)])
+def test_step_for_cpus_quantises_large_products_only(
+    folder: Path, tmp_path: Path, least_weights: int, products: int
+) -> None:
+    out = tmp_path / "step.onnx"
+    step_int8_cpu(paths(folder, "fp32")["step"], out, Recipe(), least_weights)
+    facts = read_facts(out)
+    assert facts.operators.get("MatMulInteger", 0) == products
     assert "QuantizeLinear" not in facts.operators
 
 
@@ -142,6 +148,35 @@ def test_careful_recipes(folder: Path, tensors: Tensors, tmp_path: Path, recipe:
     encoder_int8_cpu(source, out, encoder_feeds(tensors, batch=8), recipe)
 
 
+@pytest.mark.parametrize(
+    ("arch", "features", "expected"),
+    [
+        ("x86_64", ["avx2"], True),
+        ("x86_64", ["avx2", "avx512_vnni"], False),
+        ("x86_64", ["avx2", "avx_vnni"], False),
+        ("aarch64", ["asimd"], False),
+    ],
+)
+def test_seven_bits_where_sums_would_saturate(
+    arch: str, features: list[str], expected: bool
+) -> None:
+    machine = {"arch": arch, "cpu_features": features}
+    assert {r.reduce_range for r in recipes_for("int8-cpu", machine)} == {expected}
+    assert recipes_for("int8-trt", machine) == RECIPES
+
+
+def test_seven_bit_weights(folder: Path, tensors: Tensors, tmp_path: Path) -> None:
+    fp32, recipe = paths(folder, "fp32"), Recipe(reduce_range=True)
+    encoder_int8_cpu(fp32["encoder"], tmp_path / "e.onnx", encoder_feeds(tensors), recipe)
+    step_int8_cpu(fp32["step"], tmp_path / "s.onnx", recipe, least_weights=500)
+    for name in ("e.onnx", "s.onnx"):
+        weights = map(numpy_helper.to_array, onnx.load(tmp_path / name).graph.initializer)
+        int8 = [w for w in weights if w.dtype == np.int8 and w.ndim > 1]
+        assert int8
+        assert all(np.abs(w.astype(int)).max() <= 64 for w in int8)
+
+
 def test_recipes_say_what_they_do() -> None:
+    assert str(Recipe(reduce_range=True)) == "minmax, 7-bit weights"
     assert str(RECIPES[0]) == "minmax"
     assert str(RECIPES[-1]) == "entropy, first convolution and attention in float"

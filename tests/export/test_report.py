@@ -61,6 +61,7 @@ def facts(rounds: int = 300) -> ReportFacts:
         warnings=["only 3 calibration pictures"],
         curves_png=b"png",
         max_drop_points=1.0,
+        torch_errors={"logits": 1e-7},
     )
 
 
