@@ -111,7 +111,11 @@ def test_fail_fast_off_keeps_trying() -> None:
 
 def test_python_exits_well_while_a_camera_is_being_opened() -> None:
     """FFmpeg crashes when the process is taken apart around it; three in ten times, before."""
-    script = "import edgedl, sys; s = edgedl.open_source(sys.argv[1], fail_fast=False)"
+    script = (
+        "import sys; from edgedl.stream.av_source import LiveOptions, open_stream; "
+        "from edgedl.stream.uri import parse_uri; "
+        "s = open_stream(parse_uri(sys.argv[1]), LiveOptions(open_timeout_s=1.0))"
+    )
     with black_hole() as port:
         uri = f"rtsp://127.0.0.1:{port}/x"
         command = [sys.executable, "-c", script, uri]
