@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     if args.max_frames is not None and args.max_frames < 1:
         msg = f"--max-frames must be >= 1; got {args.max_frames}"
-        raise UsageError("E122", msg)
+        raise UsageError("E132", msg)
     try:
         return _run(args)
     except KeyboardInterrupt:

@@ -68,14 +68,14 @@ def open_sink(path: str, as_json: bool | None = None) -> Sink:
         as_json: Lines of JSON or of text whatever the ending.
 
     Raises:
-        UsageError: E120 for another ending, E121 when the file cannot be written.
+        UsageError: E130 for another ending, E131 when the file cannot be written.
     """
     kind = Path(path).suffix.lower()
     if as_json is None and kind == ".mp4":
         return VideoSink(Path(path))
     if as_json is None and kind not in (".jsonl", ".txt"):
         msg = f"a sink must end in .mp4, .jsonl or .txt; got {path!r}"
-        raise UsageError("E120", msg)
+        raise UsageError("E130", msg)
     json_lines = kind == ".jsonl" if as_json is None else as_json
     try:
         stream = Path(path).open("w", encoding="utf-8")  # noqa: SIM115 - closed by the sink
@@ -218,4 +218,4 @@ def _move_into_place(partial: Path, path: Path) -> None:
 
 def _cannot_write(path: str, error: Exception) -> UsageError:
     reason = getattr(error, "strerror", None) or error
-    return UsageError("E121", f"cannot write {path}: {reason}; choose a folder that exists")
+    return UsageError("E131", f"cannot write {path}: {reason}; choose a folder that exists")

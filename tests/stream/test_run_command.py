@@ -112,8 +112,8 @@ def run_and_signal(bundle: Path, source: str, out: Path, number: int) -> tuple[i
     [
         (["missing.mp4"], 3, "E330"),
         (["test://scenes?fsp=1"], 3, "did you mean 'fps'"),
-        (["test://scenes?count=2", "out.gif"], 2, "E120"),
-        (["test://scenes?count=2", "--max-frames", "0"], 2, "E122"),
+        (["test://scenes?count=2", "out.gif"], 2, "E130"),
+        (["test://scenes?count=2", "--max-frames", "0"], 2, "E132"),
         (["rtsp://admin:s3cret@127.0.0.1:{port}/x"], 3, "E311"),
     ],
 )

@@ -94,7 +94,7 @@ def test_another_size_and_repeated_times_are_fitted(said, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("name", "code"),
-    [("out.png", "E120"), ("out", "E120"), ("no/out.mp4", "E121"), ("no/out.txt", "E121")],
+    [("out.png", "E130"), ("out", "E130"), ("no/out.mp4", "E131"), ("no/out.txt", "E131")],
 )
 def test_sinks_that_cannot_be(tmp_path: Path, name: str, code: str) -> None:
     with pytest.raises(UsageError) as caught:
