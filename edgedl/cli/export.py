@@ -109,7 +109,7 @@ def _print_table(bundle: Bundle) -> None:
     manifest = bundle.manifest
     n = manifest.precisions["fp32"].quality["n"]
     table = Table("precision", title=f"{bundle.path}: quality on {n:.0f} held-out pictures")
-    for name in ("exact %", "95 % interval", "lost", "BLEU-4", "CIDEr-D", "ms/caption", "kB"):
+    for name in ("exact %", "95 % interval", "lost", "BLEU-4", "CIDEr-D", "ms", "kB"):
         table.add_column(name, justify="right")
     for precision, record in manifest.precisions.items():
         q = record.quality
@@ -130,5 +130,6 @@ def _print_table(bundle: Bundle) -> None:
         console.print(f"refused: {refused.reason}", highlight=False)
     for engine in manifest.engines:
         console.print(f"engine: {engine.file}", highlight=False)
-    console.print(f"measured on {describe(manifest.machine)}", highlight=False)
+    note = "ms: median of one caption, encoder and decoder, one thread, on"
+    console.print(f"{note} {describe(manifest.machine)}", highlight=False)
     console.print(f"report: {bundle.path / 'report.html'}", highlight=False)

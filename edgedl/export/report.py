@@ -195,7 +195,7 @@ def _tiles(facts: ReportFacts, rows: Sequence[_Row]) -> str:
     if medians:
         best = min(medians.keys() & {r.precision for r in written}, key=medians.__getitem__)
         tiles.append((f"{medians[best]:.2f} ms", f"per caption, {best}, median, one thread"))
-    if facts.sizes_bytes.get("int8-cpu"):
+    if "int8-cpu" in facts.manifest.precisions:
         smaller = facts.sizes_bytes["fp32"] / facts.sizes_bytes["int8-cpu"]
         tiles.append((f"{smaller:.1f}× smaller", "int8-cpu graphs against fp32"))
     inner = "".join(f'<div class="tile"><b>{_e(b)}</b><span>{_e(s)}</span></div>' for b, s in tiles)

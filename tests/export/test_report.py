@@ -87,6 +87,8 @@ def test_refusals_and_warnings_are_told(page: str) -> None:
     assert "fp16 cannot be made" in page
     assert "only 3 calibration pictures" in page
     assert "+10.00 points" in page
+    assert "1 of 3" in page
+    assert "smaller" not in page
 
 
 def test_numbers_say_n_and_machine(page: str) -> None:
