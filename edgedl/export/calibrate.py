@@ -76,15 +76,15 @@ def calibration_pictures(spec: ImageSpec, frames: Sequence[U8Image]) -> Calibrat
     """Pre-process the pictures to calibrate on, and look at them first.
 
     Raises:
-        DataError: E434 there is none, E435 all are flat: no range can be learnt from them.
+        DataError: E353 there is none, E354 all are flat: no range can be learnt from them.
     """
     if not frames:
         msg = "no calibration pictures; INT8 needs some: train on data that has a train split"
-        raise DataError("E434", msg)
+        raise DataError("E353", msg)
     flat = sum(float(frame.std()) < _FLAT_STD for frame in frames)
     if flat == len(frames):
         msg = f"all {flat} calibration pictures are a single colour; look at the training data"
-        raise DataError("E435", msg)
+        raise DataError("E354", msg)
     warnings = []
     if len(frames) < ENOUGH:
         warnings.append(

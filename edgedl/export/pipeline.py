@@ -64,7 +64,7 @@ def export(
     Raises:
         BundleError: E400 no run, E432 ``out`` exists, E440 the graphs differ from the network,
             E441 a precision asked for by name loses too much, E425 TensorRT refused a graph.
-        DataError: E434, E435 nothing to calibrate on.
+        DataError: E353, E354 nothing to calibrate on.
         MachineError: E600, E601, E602 a target needs what this machine lacks.
     """
     options, out = options or ExportOptions(), Path(out)

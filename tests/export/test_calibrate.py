@@ -60,7 +60,7 @@ def test_warnings(frames: list[np.ndarray], warning: str, caplog: pytest.LogCapt
 
 
 @pytest.mark.parametrize(
-    ("frames", "code"), [([], "E434"), ([np.full((9, 9, 3), 7, np.uint8)] * 200, "E435")]
+    ("frames", "code"), [([], "E353"), ([np.full((9, 9, 3), 7, np.uint8)] * 200, "E354")]
 )
 def test_useless_pictures_are_refused(frames: list[np.ndarray], code: str) -> None:
     with pytest.raises(DataError) as caught:
