@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -41,8 +42,9 @@ def open_feed(seed: int, count: int, sides_px: Sequence[int]) -> Iterator[Iterat
         Batches without end: the pictures of scenes 0, 1, 2 … of the split ``train``.
     """
     command = [sys.executable, "-m", "edgedl.data.feed", *map(str, (seed, count, *sides_px))]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     # Its own session: an interrupt from the keyboard reaches the trainer only, which then ends it.
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True, env=env)
     pipe = process.stdout
     assert pipe is not None
     try:
