@@ -230,11 +230,11 @@ def _weights(network: nn.Module) -> dict[str, Any]:
 def _precision(
     network: nn.Module, batch: Batch, loss: Loss, options: FitOptions, history: History
 ) -> str:
-    """Return what to train in; for ``auto`` time one step of each, twice, on a copy."""
+    """Return what to train in; for ``auto`` time both in turn on a copy, best of five."""
     if options.precision != "auto":
         return options.precision
     copied = copy.deepcopy(network).train()
-    for _ in range(3):
+    for _ in range(5):
         for name in ("fp32", "bf16"):
             start = time.perf_counter()
             with torch.autocast("cpu", torch.bfloat16, enabled=name == "bf16"):
