@@ -79,9 +79,9 @@ def _print_table(result: dict[str, Any]) -> None:
 
     from edgedl.timing import describe
 
-    table = Table("precision", "backend", title=f"frame to caption, ms ({result['frames_from']})")
-    for name in ("decode", "preprocess", "encode", "decode_text", "p50", "p90", "p99", "frames/s"):
-        table.add_column(name, justify="right")
+    table = Table("", title=f"frame to caption, ms ({result['frames_from']})", title_justify="left")
+    for name in ("decode", "preproc.", "encode", "text", "p50", "p90", "p99", "frames/s"):
+        table.add_column(name, justify="right", no_wrap=True)
     for case in result["cases"]:
         times = [
             *case["stage_ms"].values(),
@@ -89,15 +89,14 @@ def _print_table(result: dict[str, Any]) -> None:
         ]
         table.add_row(
             case["precision"],
-            case["backend"],
             *("-" if value is None else f"{value:.2f}" for value in times),
             f"{case['throughput_hz']:.0f}",
         )
     console = Console()
     console.print(table)
-    n = result["cases"][0]["n"]
+    n, backend = result["cases"][0]["n"], result["cases"][0]["backend"]
     console.print(
-        f"n = {n} frames each, closed loop, {result['threads']} thread(s); "
+        f"n = {n} frames each, closed loop, {backend}, {result['threads']} thread(s); "
         f"{describe(result['machine'])}",
         highlight=False,
     )

@@ -18,6 +18,8 @@ from edgedl.deps import explain_missing
 from edgedl.errors import UsageError
 
 if TYPE_CHECKING:
+    from edgedl.frame import Frame
+    from edgedl.runtime.pipeline import CaptionResult
     from edgedl.stream.sink import Sink
     from edgedl.stream.source import Source
 
@@ -108,15 +110,43 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _sinks(args: argparse.Namespace) -> list[Sink]:
-    """Open what the arguments ask for; without JSON on standard output, text goes there."""
+    """Open what the arguments ask for; where they name no file, lines go to standard output."""
     from edgedl.stream.sink import LineSink, open_sink
 
-    sinks: list[Sink] = [LineSink(sys.stdout, as_json=args.json == "-")]
+    sinks: list[Sink] = []
     if args.json not in (None, "-"):
         sinks.append(open_sink(args.json, as_json=True))
     if args.sink is not None:
         sinks.append(open_sink(args.sink))
+    if args.json == "-" or not sinks:
+        sinks.append(LineSink(sys.stdout, as_json=args.json == "-"))
+    else:
+        sinks.append(_Counter())
     return sinks
+
+
+class _Counter:
+    """Shows on a terminal how far it is, while the captions go to files."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.status import Status
+
+        self._console = Console(stderr=True)
+        self._status = Status("captioning", console=self._console)
+        self._done = 0
+
+    def write(self, _frame: Frame, caption: CaptionResult) -> None:
+        self._done += 1
+        self._status.update(f"{self._done} frames  {caption.text}")
+
+    def __enter__(self) -> _Counter:
+        if self._console.is_terminal:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._status.stop()
 
 
 def _on_signals(stop: threading.Event) -> None:

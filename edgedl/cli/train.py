@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     overrides = _overrides(args)
     with explain_missing("training"):
         from edgedl.train import train
-    with _bar() as progress:
+    with _progress() as progress:
         trained = train(args.recipe, args.out, overrides, progress, args.force)
     metrics = trained.metrics
     if args.json:
@@ -60,6 +60,12 @@ def run(args: argparse.Namespace) -> int:
             f"CIDEr-D {test['cider_d']:.2f}; {metrics['val']['exact']:.1%} on val; "
             f"{metrics['steps']} steps in {metrics['seconds']:.0f} s, {metrics['precision']}"
         )
+        planned = trained.recipe["train"]["steps"]
+        if metrics["steps"] < planned:
+            print(
+                f"the time ended training after {metrics['steps']} of {planned} steps, its "
+                "schedule complete; more steps, more quality: --minutes"
+            )
     print_next(f"edgedl export {shlex.quote(str(trained.path))} --out scenes.edge")
     return 0
 
@@ -80,8 +86,34 @@ def _overrides(args: argparse.Namespace) -> dict[str, Any]:
 
 
 @contextmanager
+def _progress() -> Iterator[Callable[[Progress], None]]:
+    """Show progress on standard error: a bar on a terminal, elsewhere a line now and then."""
+    if sys.stderr.isatty():
+        with _bar() as show:
+            yield show
+    else:
+        yield _lines()
+
+
+def _lines(every_s: float = 15.0) -> Callable[[Progress], None]:
+    told_s = 0.0
+
+    def show(progress: Progress) -> None:
+        nonlocal told_s
+        if progress.elapsed_s - told_s >= every_s:
+            told_s = progress.elapsed_s
+            print(f"training {progress.done:4.0%}  {_state(progress)}", file=sys.stderr, flush=True)
+
+    return show
+
+
+def _state(progress: Progress) -> str:
+    exact = "" if progress.score is None else f", {progress.score:.1%} exact"
+    return f"step {progress.step}, loss {progress.loss:.3f}{exact}"
+
+
+@contextmanager
 def _bar() -> Iterator[Callable[[Progress], None]]:
-    """Show a progress bar on standard error, if that is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
@@ -93,14 +125,11 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[state]}"),
         console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
     )
     with bar:
         task = bar.add_task("training", total=1.0, state="starting")
 
         def show(progress: Progress) -> None:
-            exact = "" if progress.score is None else f", {progress.score:.1%} exact"
-            state = f"step {progress.step}, loss {progress.loss:.3f}{exact}"
-            bar.update(task, completed=progress.done, state=state)
+            bar.update(task, completed=progress.done, state=_state(progress))
 
         yield show

@@ -70,7 +70,7 @@ def _read(pipe: IO[bytes], count: int, sides_px: Sequence[int]) -> Iterator[list
         raw = pipe.read(sum(sizes))
         if len(raw) < sum(sizes):
             msg = "the process that renders training pictures ended; its reason is printed above"
-            raise DataError("E341", msg)
+            raise DataError("E351", msg)
         parts = np.split(np.frombuffer(raw, np.uint8), np.cumsum(sizes)[:-1])
         yield [part.reshape(s, s, 3) for part, s in zip(parts, sides, strict=True)]
         index += 1

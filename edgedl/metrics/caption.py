@@ -27,7 +27,7 @@ def bleu(hyps: Sequence[str], refs: References, n: int = 4) -> tuple[float, ...]
     sentence is the closest one, the shorter where two are equally close. There is no smoothing.
 
     Raises:
-        DataError: E342 the lists are empty or of different lengths, or a sentence lacks references.
+        DataError: E352 the lists are empty or of different lengths, or a sentence lacks references.
     """
     _check(hyps, refs)
     matched, made = [0] * n, [0] * n
@@ -59,7 +59,7 @@ def rouge_l(hyps: Sequence[str], refs: References) -> float:
     For each sentence the best precision and the best recall over its references are combined.
 
     Raises:
-        DataError: E342 as of ``bleu``.
+        DataError: E352 as of ``bleu``.
     """
     _check(hyps, refs)
     total = 0.0
@@ -84,7 +84,7 @@ def cider_d(hyps: Sequence[str], refs: References) -> float:
     an n-gram. With a single picture they say nothing and the result is 0.
 
     Raises:
-        DataError: E342 as of ``bleu``.
+        DataError: E352 as of ``bleu``.
     """
     _check(hyps, refs)
     counted = [[_all_ngrams(sentence) for sentence in sentences] for sentences in refs]
@@ -153,4 +153,4 @@ def _check(hyps: Sequence[str], refs: References) -> None:
             "captions are measured against at least one reference each; "
             f"got {len(hyps)} captions, {len(refs)} lists of references"
         )
-        raise DataError("E342", msg)
+        raise DataError("E352", msg)

@@ -35,7 +35,7 @@ def train(
     Raises:
         ConfigError: The recipe or a value in it is wrong.
         BundleError: ``out`` exists or cannot be written.
-        DataError: E340 the training diverged.
+        DataError: E350 the training diverged.
     """
     resolved = read_recipe(recipe, overrides)
     with new_folder(Path(out), force) as folder:

@@ -124,7 +124,7 @@ def fit(
         report: Called several times a second at most.
 
     Raises:
-        DataError: E340 the loss is not a number.
+        DataError: E350 the loss is not a number.
     """
     began_s = time.monotonic()
     history = History()
@@ -168,7 +168,7 @@ class _Window:
                 f"training failed at step {history.steps}: the loss is not a number; "
                 "lower train.learning_rate"
             )
-            raise DataError("E340", msg)
+            raise DataError("E350", msg)
         self._sum, self._count = self._sum + value, self._count + 1
         if self._count < self._size:
             return

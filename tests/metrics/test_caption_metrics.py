@@ -77,4 +77,4 @@ def test_empty_caption_scores_zero():
 def test_captions_without_references(hyps, refs):
     with pytest.raises(DataError, match="at least one reference each") as err:
         bleu(hyps, refs)
-    assert err.value.code == "E342"
+    assert err.value.code == "E352"

@@ -97,7 +97,7 @@ def test_auto_precision_leaves_the_weights_alone_and_says_what_it_measured():
 def test_a_loss_that_is_not_a_number():
     with pytest.raises(DataError, match="at step 1: the loss is not a number; lower") as err:
         fit(Line(), batches(), lambda n, b: loss(n, b) * float("nan"), score, OPTIONS)
-    assert err.value.code == "E340"
+    assert err.value.code == "E350"
 
 
 def test_option_out_of_range():

@@ -152,7 +152,7 @@ def test_feed_that_dies_is_an_error(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with open_feed(3, 4, (32,)) as feed, pytest.raises(DataError, match="ended") as err:
         next(feed)
-    assert err.value.code == "E341"
+    assert err.value.code == "E351"
 
 
 def test_a_perfect_network_measures_as_perfect(run, monkeypatch):
