@@ -92,7 +92,7 @@ def test_rtx_engines_are_real_and_say_what_they_were_built_from(manifest: dict[s
 
 def test_training_golden_set_and_runtime_see_the_same_tensor() -> None:
     pytest.importorskip("torch", reason="torch is not installed")
-    from edgedl.train.captioner import to_tensors  # noqa: PLC0415 - needs torch
+    from edgedl.train.captioner import to_tensor  # noqa: PLC0415 - needs torch
     from edgedl.train.run_folder import Run  # noqa: PLC0415
 
     run, bundle = Run.open(DEMO / "run"), edgedl.Bundle.open(BUNDLE)
@@ -100,7 +100,7 @@ def test_training_golden_set_and_runtime_see_the_same_tensor() -> None:
     preprocess = edgedl.Preprocessor(bundle.spec)
     for sample in bundle.golden():
         at_runtime = preprocess(sample.picture)
-        in_training = to_tensors(run.spec, [sample.picture])
+        in_training = to_tensor(preprocess, [sample.picture])
         np.testing.assert_array_equal(np.asarray(in_training), at_runtime)
         assert tensor_sha256(at_runtime) == sample.input_sha256
 

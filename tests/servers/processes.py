@@ -61,9 +61,10 @@ def has_rtsp_server() -> bool:
     return done.returncode == 0
 
 
-def rtsp_camera(*login: str) -> CameraProcess:
+def rtsp_camera(*login: str, pictures: str | None = None) -> CameraProcess:
     script = str(HERE / "rtsp_server.py")
     more = ["--login", *login] if login else []
+    more += ["--pictures", pictures] if pictures else []
     return CameraProcess([SYSTEM_PYTHON, script, "--port", "{port}", *more])
 
 

@@ -2,7 +2,8 @@
 """An RTSP camera on loopback: a moving ball in H.264.
 
 Runs with the system's Python, which has GStreamer. Prints ``READY PORT``.
-Streams: /live, and /resize, whose pictures shrink from 320x240 to 160x120 after two seconds.
+Streams: /live, and /resize, whose pictures shrink from 320x240 to 160x120 after two seconds. With
+``--pictures 'FOLDER/%03d.jpg'`` also /pictures, which shows those in turn, 15 a second, for ever.
 """
 
 import argparse
@@ -25,6 +26,7 @@ CAPS = "video/x-raw,width={},height={},framerate=15/1"
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", default="0")
+    parser.add_argument("--pictures", metavar="PATTERN")
     parser.add_argument("--login", metavar="USER PASSWORD", nargs=2)
     args = parser.parse_args()
     Gst.init(None)
@@ -42,6 +44,12 @@ def main() -> None:
         ask_for_login(server, (live, resize), *args.login)
     mounts.add_factory("/live", live)
     mounts.add_factory("/resize", resize)
+    if args.pictures:
+        source = (
+            f'multifilesrc location="{args.pictures}" loop=true caps=image/jpeg,framerate=15/1 '
+            "! jpegdec ! videoconvert ! video/x-raw,format=I420"
+        )
+        mounts.add_factory("/pictures", new_factory(f"( {source} ! {ENCODE} )"))
     if server.attach(None) == 0:
         sys.exit("cannot listen")
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -96,13 +96,16 @@ def test_a_signal_ends_it_while_it_connects(tiny_bundle: Path) -> None:
 
 
 def run_and_signal(bundle: Path, source: str, out: Path, number: int) -> tuple[int, str]:
-    command = [*COMMAND, "run", str(bundle), source, str(out)]
+    command = [*COMMAND, "run", str(bundle), source, str(out), "--json"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        assert read_line(process, timeout_s=60)
-        process.send_signal(number)
-        _, stderr = process.communicate(timeout=30)
+        try:
+            assert read_line(process, timeout_s=60)
+            process.send_signal(number)
+            _, stderr = process.communicate(timeout=30)
+        finally:
+            process.kill()
         assert "Traceback" not in stderr
         return process.returncode, stderr
 
