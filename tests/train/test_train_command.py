@@ -30,7 +30,11 @@ def trained(monkeypatch, tmp_path):
         "cider_d": 5.4,
     }
     metrics = {"test": test, "val": {"exact": 0.98}, "steps": 10, "seconds": 12.3}
-    result = SimpleNamespace(path=tmp_path / "run", metrics={**metrics, "precision": "bf16"})
+    result = SimpleNamespace(
+        path=tmp_path / "run",
+        metrics={**metrics, "precision": "bf16"},
+        recipe={"train": {"steps": 25}},
+    )
 
     def pretended(recipe, out, overrides, progress, force):
         assert callable(progress)
@@ -55,6 +59,7 @@ def test_prints_quality_and_what_to_type_next(trained, capsys):
     }
     out, err = capsys.readouterr()
     assert "97.5% exact on 2000 held-out pictures (95 %: 96.7% to 98.1%)" in out
+    assert "the time ended training after 10 of 25 steps" in out
     assert err.startswith("next: edgedl export ")
     assert err.endswith("run --out scenes.edge\n")
 
