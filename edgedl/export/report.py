@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import json
 import statistics
 from collections.abc import Mapping, Sequence
@@ -11,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
-
+from edgedl.html_page import escape, jpeg_uri, page, png_uri, section, table, tile_row
 from edgedl.timing import P99_MIN_SAMPLES, describe, summary
 
 if TYPE_CHECKING:
@@ -28,49 +25,6 @@ _MADE_FOR = {
     "int8-trt": "TensorRT on Jetson",
 }
 _COLORS = {"fp32": "#64748b", "fp16": "#0284c7", "int8-cpu": "#059669", "int8-trt": "#7c3aed"}
-
-_STYLE = """
-:root { --ink: #0f172a; --soft: #64748b; --line: #e2e8f0; --paper: #ffffff; --page: #f1f5f9; }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--ink);
-  font: 15px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-main { max-width: 1040px; margin: 0 auto; padding: 32px 20px 64px; }
-h1 { font-size: 28px; margin: 0; letter-spacing: -0.02em; }
-h2 { font-size: 17px; margin: 0 0 4px; }
-p { margin: 4px 0 0; }
-.lead, .note { color: var(--soft); }
-.note { font-size: 13px; margin: 0 0 14px; }
-section { background: var(--paper); border: 1px solid var(--line); border-radius: 12px;
-  padding: 20px 22px; margin-top: 18px; overflow-x: auto; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); gap: 14px;
-  margin-top: 20px; }
-.tile { background: var(--paper); border: 1px solid var(--line); border-radius: 12px;
-  padding: 14px 18px; }
-.tile b { display: block; font-size: 26px; letter-spacing: -0.02em; line-height: 1.25; }
-.tile span { color: var(--soft); font-size: 13px; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: right; padding: 7px 10px; border-bottom: 1px solid var(--line);
-  white-space: nowrap; }
-th { color: var(--soft); font-weight: 600; font-size: 12.5px; }
-th:first-child, td:first-child, .text, .quality :is(th, td):nth-child(2) { text-align: left; }
-tr:last-child td { border-bottom: 0; }
-tr.refused td { color: #94a3b8; }
-.dot { display: inline-block; width: 10px; height: 10px; border-radius: 3px; margin-right: 8px; }
-.tag { background: #fee2e2; color: #b91c1c; border-radius: 6px; padding: 1px 7px; font-size: 12px;
-  margin-left: 8px; }
-.warn { background: #fef9c3; border-color: #fde047; }
-.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(214px, 1fr)); gap: 16px; }
-figure { margin: 0; border: 1px solid var(--line); border-radius: 10px; overflow: hidden; }
-figure img { display: block; width: 100%; aspect-ratio: 1; object-fit: cover; }
-figcaption { padding: 8px 12px 10px; font-size: 13.5px; line-height: 1.4; }
-figcaption div { margin-top: 4px; }
-figcaption small { color: var(--soft); display: block; }
-.wrong { color: #b91c1c; }
-img.wide { max-width: 100%; }
-svg text { font: 12.5px system-ui, sans-serif; fill: var(--ink); }
-svg .soft { fill: var(--soft); }
-code { font-size: 12.5px; overflow-wrap: anywhere; }
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +80,10 @@ def write_report(path: Path, facts: ReportFacts) -> None:
     manifest = facts.manifest
     rows = _rows(manifest)
     body = [
-        f"<h1>{_e(manifest.name)}</h1>",
-        f'<p class="lead">{_e(_lead(manifest))}</p>',
+        f"<h1>{escape(manifest.name)}</h1>",
+        f'<p class="lead">{escape(_lead(manifest))}</p>',
         _tiles(facts, rows),
-        *(_section("Look at this first", "", _e(w), "warn") for w in facts.warnings),
+        *(section("Look at this first", "", escape(w), "warn") for w in facts.warnings),
         _quality(facts, rows),
         _latency(facts),
         _refused(rows),
@@ -138,7 +92,7 @@ def write_report(path: Path, facts: ReportFacts) -> None:
         _curves(facts.curves_png),
         _details(facts),
     ]
-    path.write_text(_page(manifest.name, "\n".join(body)), encoding="utf-8")
+    path.write_text(page(f"{manifest.name} · export report", "\n".join(body)), encoding="utf-8")
 
 
 def write_demo_report(folder: Path) -> None:
@@ -151,20 +105,6 @@ def write_demo_report(folder: Path) -> None:
     latency = json.loads((folder / "latency.json").read_text(encoding="utf-8"))
     page = page.replace(EXTRA_MARK, _bench(latency))
     (folder / "report.html").write_text(page, encoding="utf-8")
-
-
-def _page(title: str, body: str) -> str:
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_e(title)} · export report</title>\n<style>{_STYLE}</style>\n</head>\n"
-        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
-    )
-
-
-def _section(title: str, note: str, content: str, kind: str = "") -> str:
-    note = f'<p class="note">{note}</p>' if note else ""
-    return f'<section class="{kind}"><h2>{_e(title)}</h2>{note}{content}</section>'
 
 
 def _lead(manifest: Manifest) -> str:
@@ -198,8 +138,7 @@ def _tiles(facts: ReportFacts, rows: Sequence[_Row]) -> str:
     if "int8-cpu" in facts.manifest.precisions:
         smaller = facts.sizes_bytes["fp32"] / facts.sizes_bytes["int8-cpu"]
         tiles.append((f"{smaller:.1f}× smaller", "int8-cpu graphs against fp32"))
-    inner = "".join(f'<div class="tile"><b>{_e(b)}</b><span>{_e(s)}</span></div>' for b, s in tiles)
-    return f'<div class="tiles">{inner}</div>'
+    return tile_row(tiles)
 
 
 def _quality(facts: ReportFacts, rows: Sequence[_Row]) -> str:
@@ -208,7 +147,7 @@ def _quality(facts: ReportFacts, rows: Sequence[_Row]) -> str:
     body = []
     for row in rows:
         q = row.quality
-        cells = [_name(row), _e(_MADE_FOR[row.precision])]
+        cells = [_name(row), escape(_MADE_FOR[row.precision])]
         if q:
             low, high = 100 * q.get("exact_low", 0.0), 100 * q.get("exact_high", 0.0)
             cells += [
@@ -228,8 +167,8 @@ def _quality(facts: ReportFacts, rows: Sequence[_Row]) -> str:
         "the caption is one that the scene's grammar licenses. At most "
         f"{facts.max_drop_points:g} points of it may be lost against fp32. Intervals are Wilson's."
     )
-    content = _table(head, body) + _interval_chart(rows)
-    return _section("Quality", _e(note), content, "quality")
+    content = table(head, body) + _interval_chart(rows)
+    return section("Quality", escape(note), content, "quality")
 
 
 def _interval_chart(rows: Sequence[_Row]) -> str:
@@ -288,7 +227,7 @@ def _latency(facts: ReportFacts) -> str:
         + ("" if n >= P99_MIN_SAMPLES else f"; a p99 needs {P99_MIN_SAMPLES}")
         + f". {describe(facts.manifest.machine)}."
     )
-    return _section("Latency on this machine", _e(note), _table(head, body) + _bars(bars))
+    return section("Latency on this machine", escape(note), table(head, body) + _bars(bars))
 
 
 def _bars(bars: Sequence[tuple[str, float, float]]) -> str:
@@ -311,36 +250,35 @@ def _bars(bars: Sequence[tuple[str, float, float]]) -> str:
 
 
 def _refused(rows: Sequence[_Row]) -> str:
-    reasons = [f"<p>{_e(row.reason)}.</p>" for row in rows if row.reason]
-    return _section("Refused, and why", "", "".join(reasons)) if reasons else ""
+    reasons = [f"<p>{escape(row.reason)}.</p>" for row in rows if row.reason]
+    return section("Refused, and why", "", "".join(reasons)) if reasons else ""
 
 
 def _samples(samples: Sequence[Sample]) -> str:
     figures = []
     for sample in samples:
         lines = "".join(
-            f"<div><small>{_e(name)}</small>"
-            + (_e(text) if right else f'<span class="wrong">✗ {_e(text)}</span>')
+            f"<div><small>{escape(name)}</small>"
+            + (escape(text) if right else f'<span class="wrong">✗ {escape(text)}</span>')
             + "</div>"
             for name, (text, right) in sample.captions.items()
         )
         figures.append(
-            f'<figure><img alt="" src="{_data_uri(sample.picture)}">'
+            f'<figure><img alt="" src="{jpeg_uri(sample.picture)}">'
             f"<figcaption>{lines}</figcaption></figure>"
         )
     note = (
         "Held-out pictures as the camera saw them: the first ones in order, and at the end up to "
         "three where one precision is right and another is not. ✗ marks a wrong caption."
     )
-    return _section("Captions", note, f'<div class="grid">{"".join(figures)}</div>')
+    return section("Captions", note, f'<div class="grid">{"".join(figures)}</div>')
 
 
 def _curves(png: bytes | None) -> str:
     if png is None:
         return ""
-    data = base64.b64encode(png).decode()
-    image = f'<img class="wide" alt="training curves" src="data:image/png;base64,{data}">'
-    return _section("Training", "", image)
+    image = f'<img class="wide" alt="training curves" src="{png_uri(png)}">'
+    return section("Training", "", image)
 
 
 def _details(facts: ReportFacts) -> str:
@@ -359,11 +297,11 @@ def _details(facts: ReportFacts) -> str:
         rows.append((graph.file, operators))
     rows.append(("versions", ", ".join(f"{k} {v}" for k, v in manifest.versions.items())))
     body = "".join(
-        f'<tr><td>{_e(k)}</td><td class="text" style="white-space:normal"><code>{_e(v)}</code>'
-        "</td></tr>"
+        f'<tr><td>{escape(k)}</td><td class="text" style="white-space:normal">'
+        f"<code>{escape(v)}</code></td></tr>"
         for k, v in rows
     )
-    return _section("Details", "", f"<table>{body}</table>")
+    return section("Details", "", f"<table>{body}</table>")
 
 
 def _bench(latency: Mapping[str, Any]) -> str:
@@ -383,33 +321,14 @@ def _bench(latency: Mapping[str, Any]) -> str:
         f"From a frame of a video to its caption, n = {latency['cases'][0]['n']} frames each, "
         f"precisions in turn. {describe(latency['machine'])}."
     )
-    return _section("Frame to caption", _e(note), _table(head, body))
-
-
-def _table(head: Sequence[str], rows: Sequence[tuple[Sequence[str], str]]) -> str:
-    top = "".join(f"<th>{_e(cell)}</th>" for cell in head)
-    body = "".join(
-        f'<tr class="{kind}">{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
-        for cells, kind in rows
-    )
-    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+    return section("Frame to caption", escape(note), table(head, body))
 
 
 def _name(row: _Row) -> str:
     tag = '<span class="tag">refused</span>' if row.reason else ""
     color = _COLORS.get(row.precision, "#64748b")
-    return f'<span class="dot" style="background:{color}"></span>{_e(row.precision)}{tag}'
+    return f'<span class="dot" style="background:{color}"></span>{escape(row.precision)}{tag}'
 
 
 def _size(size_bytes: int) -> str:
     return f"{size_bytes / 1e6:.2f} MB" if size_bytes else "–"
-
-
-def _data_uri(picture: U8Image) -> str:
-    done, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 88])
-    assert done
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg.tobytes()).decode()}"
-
-
-def _e(text: object) -> str:
-    return html.escape(str(text))

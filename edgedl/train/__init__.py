@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from edgedl.bundle.files import new_folder
-from edgedl.train.captioner import train_captioner
+from edgedl.train.captioner import look, train_captioner
 from edgedl.train.fit import Progress
 from edgedl.train.recipe import read_recipe
-from edgedl.train.report import draw_curves
+from edgedl.train.report import draw_curves, write_report
 from edgedl.train.run_folder import Run
+
+PICTURES_IN_REPORT = 400
 
 __all__ = ["Progress", "Run", "train"]
 
@@ -41,4 +43,6 @@ def train(
     with new_folder(Path(out), force) as folder:
         history = train_captioner(resolved, folder, progress)
         draw_curves(history, folder / "curves.png")
+        run = Run.open(folder)
+        write_report(run, look(run, PICTURES_IN_REPORT), folder / "report.html")
     return Run.open(out)

@@ -12,7 +12,7 @@ import hashlib
 import random
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from edgedl.data.scenes import (
     Scenes,
     Split,
     Thing,
+    captions,
     is_exact,
     references,
     wording_in_order,
@@ -41,6 +42,7 @@ from edgedl.models.weights import save_weights
 from edgedl.runtime.preprocess import Preprocessor
 from edgedl.timing import machine_facts
 from edgedl.train.fit import Batch, History, Progress, fit
+from edgedl.train.report import Captioned
 from edgedl.train.run_folder import Run, model_table, to_toml, write_json
 from edgedl.vocab import BOS, EOS, PAD, UNK, Vocab
 
@@ -116,6 +118,17 @@ def held_out(run: Run, n: int) -> list[tuple[U8Image, Scene]]:
     """Return ``n`` pictures of the split ``test`` as the camera sees them, with their scenes."""
     scenes = _scenes(run, "test")
     return [(scenes.picture(i), scenes.scene(i)) for i in range(n)]
+
+
+def look(run: Run, n: int) -> list[Captioned]:
+    """Return ``n`` held-out pictures with what the trained network says about them."""
+    data = held_out(run, n)
+    tensor = to_tensor(Preprocessor(run.spec), [frame for frame, _ in data])
+    said = caption_all(cast("Captioner", run.network()), tensor, run.vocab)
+    return [
+        Captioned(frame, text, is_exact(text, scene), captions(scene)[0])
+        for (frame, scene), text in zip(data, said, strict=True)
+    ]
 
 
 def measure(

@@ -78,7 +78,7 @@ def test_run_holds_what_export_needs(run):
     names = {path.name for path in run.path.iterdir()}
     assert names == {
         "recipe.toml", "model.json", "weights.safetensors", "spec.json", "vocab.json",
-        "data.json", "metrics.json", "curves.png",
+        "data.json", "metrics.json", "curves.png", "report.html",
     }  # fmt: skip
     assert run.spec.size_hw == (32, 32)
     assert set(words()) < set(run.vocab.tokens)
@@ -88,6 +88,11 @@ def test_run_holds_what_export_needs(run):
     assert 0 <= low <= run.metrics["test"]["exact"] <= high <= 1
     assert run.metrics["steps"] == 60
     assert run.metrics["machine"]["cores"] >= 1
+    page = (run.path / "report.html").read_text(encoding="utf-8")
+    assert f"n = {run.metrics['test']['n']}" in page
+    assert page.count("<figure>") >= 12
+    assert "learning_rate" in page
+    assert "http" not in page
     assert (run.path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert run.data["pictures_trained_on"] == 960
 
