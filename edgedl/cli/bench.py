@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
     options = BenchOptions(
         source=args.source, precisions=tuple(args.precision), frames=frames, threads=args.threads
     )
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    quiet = not sys.stderr.isatty()
+    with Progress(console=Console(stderr=True), transient=True, disable=quiet) as bar:
         task = bar.add_task("measuring")
         result = bench(
             args.bundle, options, lambda done, total: bar.update(task, completed=done, total=total)
@@ -69,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         print_json(result, args.json)
     if args.json != "-":
         _print_table(result)
-    print_next(f"edgedl serve {args.bundle} --source test://scenes")
+    print_next("edgedl", "serve", args.bundle, "--source", "test://scenes")
     return 0
 
 

@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"\nthe demo took {(time.monotonic() - started) / 60:.1f} min; its results:")
     for path in results:
         print(f"  {path}")
-    print_next(f"edgedl serve {out / 'scenes.edge'} --source test://scenes")
+    print_next("edgedl", "serve", out / "scenes.edge", "--source", "test://scenes")
     return 0
 
 

@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         print_json(_to_json(bundle), args.json)
     if args.json != "-":
         _print_table(bundle)
-    print_next(f"edgedl verify {args.out}")
+    print_next("edgedl", "verify", args.out)
     return 0
 
 

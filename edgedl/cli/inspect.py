@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         print_json({**facts, "manifest": manifest}, args.json)
     if args.json != "-":
         _print(bundle)
-    print_next(f"edgedl verify {args.bundle}")
+    print_next("edgedl", "verify", args.bundle)
     return 0
 
 

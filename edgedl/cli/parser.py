@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,6 +64,7 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
         "--json",
         nargs="?",
         const="-",
+        type=_json_path,
         metavar="PATH",
         help="write the result as JSON, to standard output without a path",
     )
@@ -73,10 +75,24 @@ def print_json(value: Any, path: str) -> None:
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     if path == "-":
         sys.stdout.write(text)
-    else:
+        return
+    try:
         Path(path).write_text(text, encoding="utf-8")
+    except OSError as err:
+        msg = f"cannot write {path}: {err.strerror}; choose another place"
+        raise UsageError("E131", msg) from err
 
 
-def print_next(command: str) -> None:
+def print_next(*words: object) -> None:
     """Say what to type next; on standard error, so that JSON on standard output stays JSON."""
-    print(f"next: {command}", file=sys.stderr)
+    print(f"next: {shlex.join(map(str, words))}", file=sys.stderr)
+
+
+def _json_path(text: str) -> str:
+    """Check where JSON shall go before the work is done whose result it is."""
+    path = Path(text)
+    if text != "-" and (path.is_dir() or not path.absolute().parent.is_dir()):
+        what = "is a folder" if path.is_dir() else "lies in a folder that does not exist"
+        msg = f"{text!r} {what}; name a file"
+        raise argparse.ArgumentTypeError(msg)
+    return text

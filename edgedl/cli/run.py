@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import shlex
 import signal
 import sys
 import threading
@@ -105,7 +104,7 @@ def _run(args: argparse.Namespace) -> int:
         if stop.is_set() and not source.live:
             raise KeyboardInterrupt  # a file that was not read to its end: no video of half of it
     _print_summary(source, done)
-    print_next(f"edgedl serve {args.bundle} --source {shlex.quote(source.uri)}")
+    print_next("edgedl", "serve", args.bundle, "--source", source.uri)
     return 0
 
 

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"warning: no login; whoever reaches {args.host} sees the camera", file=sys.stderr)
     code = serve(args.bundle, args.source, options, on_ready=_announce)
     if code == 0:
-        print_next(f"edgedl bench {args.bundle}")
+        print_next("edgedl", "bench", args.bundle)
     leave_if_stuck(code)
     return code
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -66,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
                 f"the time ended training after {metrics['steps']} of {planned} steps, its "
                 "schedule complete; more steps, more quality: --minutes"
             )
-    print_next(f"edgedl export {shlex.quote(str(trained.path))} --out scenes.edge")
+    print_next("edgedl", "export", trained.path, "--out", "scenes.edge")
     return 0
 
 

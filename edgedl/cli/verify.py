@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json != "-":
         _print_table(report)
     report.check()
-    print_next(f"edgedl run {args.bundle} SOURCE")
+    print_next("edgedl", "run", args.bundle, "SOURCE")
     return 0
 
 

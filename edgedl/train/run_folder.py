@@ -54,7 +54,10 @@ class Run:
         """
         path = Path(path)
         if not (path / "model.json").is_file():
-            msg = f"{path} is not a run: model.json is missing; make one: edgedl train --out {path}"
+            msg = (
+                f"{path} is not a run: model.json is missing; make one: "
+                f"edgedl train scenes-captioner --out {path}"
+            )
             raise BundleError("E400", msg)
         return cls(
             path=path,

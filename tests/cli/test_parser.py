@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from edgedl.cli import COMMANDS, main
+from edgedl.cli.parser import print_json, print_next
+from edgedl.errors import UsageError
 
 NAMES = [command.__name__.rpartition(".")[2] for command in COMMANDS]
 
@@ -42,6 +45,8 @@ def test_help_fits_a_screen_and_ends_with_an_example(
         (["verfy", "x.edge"], "did you mean 'verify'?"),
         (["verify", "x.edge", "--jsn"], "unrecognized arguments: --jsn; did you mean '--json'?"),
         (["run"], "the following arguments are required"),
+        (["verify", "x.edge", "--json", "no/x.json"], "'no/x.json' lies in a folder that does not"),
+        (["verify", "x.edge", "--json", "."], "argument --json: '.' is a folder; name a file"),
         (["serve", "x.edge", "--port", "abc", "--source", "a"], "argument --port"),
     ],
 )
@@ -55,6 +60,16 @@ def test_wrong_usage_is_one_line_and_exit_2(
     assert captured.err.startswith("error[E100] ")
     assert expected in captured.err
     assert captured.err.rstrip().endswith("--help")
+
+
+def test_the_next_command_can_be_pasted(capsys: pytest.CaptureFixture[str]) -> None:
+    print_next("edgedl", "verify", Path("a b.edge"))
+    assert capsys.readouterr().err == "next: edgedl verify 'a b.edge'\n"
+
+
+def test_json_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"cannot write .*: No such file or directory; choose"):
+        print_json({}, str(tmp_path / "no" / "x.json"))
 
 
 def test_python_dash_m_works() -> None:
