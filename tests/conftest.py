@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ from edgedl.runtime.session import open_session
 from edgedl.runtime.verify import expectation
 from edgedl.spec import ImageSpec
 from edgedl.vocab import Vocab
+
+# A shell ignores SIGINT for what it starts in the background, and the commands under test would too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SIZE, P, D, H = 8, 4, 3, 5
 WORDS = ("a", "big", "blue", "circle", "large", "of", "red", "small", "square", "the", "to")

@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import cv2
 import pytest
-from browser.devtools import Tab, find_chromium, open_tab
-from servers.command import Daemon, edgedl_serve
+from browser.devtools import Tab, find_chromium
+from browser.page import CAPTION, LIVE, PIXELS, STALE, watch
+from servers.command import edgedl_serve
 from servers.processes import has_rtsp_server, rtsp_camera
 
 from edgedl.data.scenes import MovingScene, captions, render
 
 DEMO = Path(__file__).parents[2] / "demo"
 BUNDLE = DEMO / "scenes.edge"
-PIXELS = """(() => {
-  const c = document.getElementById('picture');
-  const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
-  let sum = 0;
-  for (let i = 0; i < d.length; i++) sum = (sum * 31 + d[i]) % 1000000007;
-  return c.width + 'x' + c.height + ':' + sum;
-})()"""
-BADGE = "document.getElementById('badge-word').textContent"
-CAPTION = "document.getElementById('caption').textContent"
 
 pytestmark = [
     pytest.mark.browser,
@@ -37,17 +28,9 @@ pytestmark = [
 ]
 
 
-def watch(daemon: Daemon, profile: Path, script: Callable[[Tab], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with open_tab(daemon.url, profile) as tab:
-            await script(tab)
-
-    asyncio.run(run())
-
-
 async def see_captions(tab: Tab, truth: set[str]) -> None:
     """Wait for three different right captions, the picture moving meanwhile."""
-    await tab.wait_for(f"{BADGE} === 'live'")
+    await tab.wait_for(LIVE)
     seen: set[str] = set()
     picture = await tab.value(PIXELS)
     for _ in range(200):
@@ -88,7 +71,7 @@ def test_a_real_rtsp_camera_that_dies_and_comes_back(tmp_path: Path) -> None:
     async def script(tab: Tab) -> None:
         await see_captions(tab, truth)
         camera.kill()
-        await tab.wait_for(f"{BADGE} === 'STALE'")
+        await tab.wait_for(STALE)
         camera.start()
         await see_captions(tab, truth)
 
