@@ -29,7 +29,7 @@ from edgedl.runtime.verify import expectation
 from edgedl.spec import ImageSpec
 from edgedl.vocab import Vocab
 
-# A shell ignores SIGINT for what it starts in the background, and the commands under test would too.
+# A shell ignores SIGINT for what it starts in the background; children would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SIZE, P, D, H = 8, 4, 3, 5
