@@ -111,7 +111,7 @@ class Routes:
         async with self.clients.join(request) as client:
             await client.start({"Content-Type": "multipart/x-mixed-replace; boundary=frame"})
             sent: int | None = None
-            while not self.clients.closing:
+            while not (self.clients.closing or client.has_left):
                 if self.camera.newest_frame == sent:
                     await self.clients.wait(0.5)
                     continue

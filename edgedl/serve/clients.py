@@ -38,6 +38,12 @@ class Client:
         """Send ``data``; a client that takes none for two seconds is disconnected."""
         await asyncio.wait_for(self.response.write(data), WRITE_TIMEOUT_S)
 
+    @property
+    def has_left(self) -> bool:
+        """Whether the connection is closed; nobody is told of it while nothing is sent."""
+        transport = self._request.transport
+        return transport is None or transport.is_closing()
+
     def drop(self) -> None:
         """Cut the connection without waiting for what is still to be sent."""
         if self._request.transport is not None:

@@ -44,4 +44,5 @@ class Worker:
             while not self._stop.is_set():
                 self._step()
         except BaseException as err:  # noqa: BLE001 - whatever it was, the daemon must hear of it
-            self._on_death(self.name, err)
+            if not self._stop.is_set():  # after close what it needs may be closed, too
+                self._on_death(self.name, err)

@@ -40,9 +40,9 @@ def read_stream(uri: SourceUri, limits: LiveOptions) -> Generator[Decoded | None
     """
     with closing(_open(uri, limits)) as container:
         stream = video_stream(container, uri)
-        packets = container.demux(stream)
+        packets = container.demux()  # all streams: sound must not hide that the picture is missing
+        before = time.monotonic()
         while True:
-            before = time.monotonic()
             error = None
             try:
                 packet = next(packets, None)
@@ -55,8 +55,11 @@ def read_stream(uri: SourceUri, limits: LiveOptions) -> Generator[Decoded | None
             if packet is None or packet.size == 0:
                 reason = f" ({error.strerror})" if error is not None and error.strerror else ""
                 raise uri.error("E319", f"the camera ended the stream{reason}")
+            if packet.stream_index != stream.index:
+                continue
             for frame in pictures(packet, uri):
                 yield None if frame is None else decoded(frame)
+            before = time.monotonic()
 
 
 def _open(uri: SourceUri, limits: LiveOptions) -> InputContainer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from edgedl.stream.uri import SourceUri
 
 OPEN_TIMEOUT_S, READ_TIMEOUT_S = 10.0, 10.0
+CATCH_UP_S = 0.2
 
 
 class FileSource(ReadLoop):
@@ -30,7 +32,8 @@ class FileSource(ReadLoop):
     Args:
         uri: Its path.
         realtime: False gives every frame as fast as it is read. True paces frames by their media
-            time, and a slow reader gets the newest; the others are counted as dropped.
+            time, and a slow reader gets the newest; the others are counted as dropped. A video
+            that cannot be decoded fast enough plays slower.
     """
 
     def __init__(self, uri: SourceUri, realtime: bool = False) -> None:
@@ -45,6 +48,7 @@ class FileSource(ReadLoop):
         self._next: tuple[VideoFrame, float] | None = None
         self._media_s = 0.0
         self._ended = False
+        self._using = threading.Lock()  # FFmpeg crashes when a file is closed while it is read
 
     @property
     def ended(self) -> bool:
@@ -57,23 +61,25 @@ class FileSource(ReadLoop):
         Raises:
             SourceError: E334 when the file ends before all its frames came.
         """
-        if self._ended:
-            return None
-        try:
-            return self._read_paced(timeout_s) if self.live else self._read_next()
-        except SourceError as err:
-            self._ended = True
-            self._board.enter("FAILED", describe(err))
-            raise
+        with self._using:
+            if self._ended:
+                return None
+            try:
+                return self._read_paced(timeout_s) if self.live else self._read_next()
+            except SourceError as err:
+                self._ended = True
+                self._board.enter("FAILED", describe(err))
+                raise
 
     def status(self) -> SourceStatus:
         """Return state and counters."""
         return self._board.status()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, after a ``read`` of another thread."""
         self._ended = True
-        self._container.close()
+        with self._using:
+            self._container.close()
 
     def _read_next(self) -> Frame | None:
         found = self._advance()
@@ -96,8 +102,12 @@ class FileSource(ReadLoop):
             time.sleep(max(0.0, deadline - time.monotonic()))
             return None
         time.sleep(max(0.0, due - time.monotonic()))
+        give_up = time.monotonic() + CATCH_UP_S
         newest, self._next = self._next, self._advance()
         while self._next is not None and self._started + self._next[1] <= time.monotonic():
+            if time.monotonic() > give_up:
+                self._started = time.monotonic() - newest[1]
+                break
             self._frame_seen(newest[0])
             self._board.saw_dropped()
             newest, self._next = self._next, self._advance()

@@ -97,7 +97,7 @@ class LiveSource(ReadLoop):
         self._tried = threading.Event()
         self._first_error: SourceError | None = None
         self._bug: BaseException | None = None
-        self._wedged = 0
+        self._left_behind: list[threading.Thread] = []
         self._start_reader()
         atexit.register(self._end_at_exit)
 
@@ -174,9 +174,10 @@ class LiveSource(ReadLoop):
     def _replace_reader(self) -> None:
         """Leave a reader behind that is stuck in a native call, past all its timeouts."""
         self._stop.set()
-        self._wedged += 1
-        if self._wedged > MAX_WEDGED:
-            msg = f"{self._wedged} reader threads hang in native calls; restart the process"
+        self._left_behind = [t for t in (*self._left_behind, self._thread) if t.is_alive()]
+        if len(self._left_behind) > MAX_WEDGED:
+            count = len(self._left_behind)
+            msg = f"{count} reader threads hang in native calls; restart the process"
             raise RuntimeError(msg)
         log.warning("%s: the reader hangs; starting another", self.uri)
         self._board.enter("BACKOFF", f"E312: {self.uri}: the connection hangs")
