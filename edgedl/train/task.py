@@ -1,0 +1,56 @@
+"""What a training needs to know about what it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from edgedl.spec import ModelSpec
+
+Batch = tuple[Tensor, ...]
+
+
+class Task(Protocol):
+    """One kind of model, its data, and what is learnt from a batch.
+
+    Whatever is random comes from ``(seed, step)``: in ``batch`` from ``order.rng``, in ``loss``
+    from torch's own generator, which the loop seeds before each step. So a training that goes on
+    at step 700 needs no state of any generator to do what an uninterrupted one does.
+
+    Attributes:
+        spec: How the network is fed and how its answer is read.
+        model: What ``model.json`` says: enough for ``models.build`` to make ``kept`` again.
+        network: What is trained, float32, with its first weights.
+        kept: The part of ``network`` that the run keeps; most often ``network`` itself.
+        steps_per_epoch: None where every batch is fresh and there are no epochs.
+        facts: What ``data.json`` says: counts, digests, warnings; plain JSON values.
+    """
+
+    spec: ModelSpec
+    model: Mapping[str, Any]
+    network: nn.Module
+    kept: nn.Module
+    steps_per_epoch: int | None
+    facts: Mapping[str, Any]
+
+    def batch(self, step: int) -> Batch:
+        """Return what step ``step`` (0, 1, 2 …) learns from: a pure function of seed and step."""
+        ...
+
+    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Return the mean loss, a scalar; called under autocast when that is faster."""
+        ...
+
+    def score(self, network: nn.Module) -> float:
+        """Return the quality on ``val``, higher is better, not a number without ``val``.
+
+        ``network`` is ``self.network`` or a copy of it with other weights, in evaluation mode.
+        """
+        ...
+
+    def close(self) -> None:
+        """End processes and close files."""
+        ...
