@@ -30,18 +30,23 @@ _PIPE_BYTES = 1 << 20
 
 
 @contextmanager
-def open_feed(seed: int, count: int, sides_px: Sequence[int]) -> Iterator[Iterator[list[U8Image]]]:
+def open_feed(
+    seed: int, count: int, sides_px: Sequence[int], first: int = 0
+) -> Iterator[Iterator[list[U8Image]]]:
     """Start a process that renders; end it afterwards.
 
     Args:
         seed: Of the scenes.
         count: Pictures in a batch.
         sides_px: The sides of the pictures, in turn.
+        first: The number of the first batch.
 
     Yields:
-        Batches without end: the pictures of scenes 0, 1, 2 … of the split ``train``.
+        Batches without end: the pictures of scenes 0, 1, 2 … of the split ``train``, or from
+        scene ``first * count`` on.
     """
-    command = [sys.executable, "-m", "edgedl.data.feed", *map(str, (seed, count, *sides_px))]
+    numbers = (seed, count, first, *sides_px)
+    command = [sys.executable, "-m", "edgedl.data.feed", *map(str, numbers)]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     # Its own session: an interrupt from the keyboard reaches the trainer only, which then ends it.
     process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True, env=env)
@@ -50,7 +55,7 @@ def open_feed(seed: int, count: int, sides_px: Sequence[int]) -> Iterator[Iterat
     try:
         with contextlib.suppress(OSError):
             fcntl.fcntl(pipe, _F_SETPIPE_SZ, _PIPE_BYTES)
-        yield _read(pipe, count, sides_px)
+        yield _read(pipe, count, sides_px, first)
     finally:
         process.kill()
         pipe.close()
@@ -62,8 +67,9 @@ def sides_of(index: int, count: int, sides_px: Sequence[int]) -> list[int]:
     return [sides_px[i % len(sides_px)] for i in range(index * count, (index + 1) * count)]
 
 
-def _read(pipe: IO[bytes], count: int, sides_px: Sequence[int]) -> Iterator[list[U8Image]]:
-    index = 0
+def _read(
+    pipe: IO[bytes], count: int, sides_px: Sequence[int], index: int
+) -> Iterator[list[U8Image]]:
     while True:
         sides = sides_of(index, count, sides_px)
         sizes = [3 * side * side for side in sides]
@@ -76,9 +82,9 @@ def _read(pipe: IO[bytes], count: int, sides_px: Sequence[int]) -> Iterator[list
         index += 1
 
 
-def _write_forever(seed: int, count: int, sides_px: Sequence[int]) -> None:
+def _write_forever(seed: int, count: int, index: int, sides_px: Sequence[int]) -> None:
     cv2.setNumThreads(1)
-    scenes, out, index = Scenes(seed, "train"), sys.stdout.buffer, 0
+    scenes, out = Scenes(seed, "train"), sys.stdout.buffer
     while True:
         sides = sides_of(index, count, sides_px)
         out.write(
@@ -93,6 +99,6 @@ def _write_forever(seed: int, count: int, sides_px: Sequence[int]) -> None:
 
 if __name__ == "__main__":
     try:
-        _write_forever(int(sys.argv[1]), int(sys.argv[2]), [int(a) for a in sys.argv[3:]])
+        _write_forever(*map(int, sys.argv[1:4]), [int(a) for a in sys.argv[4:]])
     except BrokenPipeError:
         sys.stderr.close()

@@ -1,126 +1,66 @@
-"""One training, described by one TOML file."""
+"""What all recipes have, and how one is read from a TOML file."""
 
 from __future__ import annotations
 
+import dataclasses
+import typing
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from edgedl.errors import ConfigError
-from edgedl.models.captioner import CaptionerOptions
-from edgedl.options import options_from, parse_toml, parse_value, suggest
-from edgedl.spec import ImageSpec  # noqa: TC001 - options_from reads the annotations
-from edgedl.train.fit import FitOptions  # noqa: TC001
+from edgedl.options import parse_toml, parse_value, suggest
+from edgedl.train.optimizer import OptimizerOptions
+from edgedl.train.options import TrainOptions, check_ranges  # noqa: TC001 - options_from reads it
+from edgedl.train.schedule import ScheduleOptions
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScenesOptions:
-    """What pictures to train and measure on.
-
-    Attributes:
-        train_px: Sides of the rendered training pictures, in turn; each is then pre-processed
-            like a camera's frame.
-        camera_px: Side of the pictures of ``val`` and ``test``.
-        val: Number of pictures for choosing the best weights.
-        test: Number of held-out pictures.
-    """
-
-    train_px: tuple[int, ...] = (64,)
-    camera_px: int = 256
-    val: int = 512
-    test: int = 2000
-
-    def __post_init__(self) -> None:
-        sides = (*self.train_px, self.camera_px)
-        if not self.train_px or not all(16 <= side <= 2048 for side in sides):
-            msg = f"scenes.train_px and scenes.camera_px must be in 16..2048; got {sides}"
-            raise ConfigError("E205", msg)
-        if not (1 <= self.val <= 1 << 20 and 1 <= self.test <= 1 << 20):
-            msg = f"scenes.val and scenes.test must be in 1..1048576; got {self.val}, {self.test}"
-            raise ConfigError("E205", msg)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LessonOptions:
-    """What is learnt from a batch.
-
-    Attributes:
-        cells: Weight of the loss that asks what lies in each cell of the grid.
-        looks: Weight of the loss that asks to look at the thing a word is about.
-        hide_words: Part of the words before a word that are hidden, so that the network looks.
-        label_smoothing: Of the words.
-    """
-
-    cells: float = 0.5
-    looks: float = 0.2
-    hide_words: float = 0.0
-    label_smoothing: float = 0.0
-
-    def __post_init__(self) -> None:
-        parts = (self.hide_words, self.label_smoothing)
-        if not all(0 <= part < 1 for part in parts) or not all(
-            0 <= weight <= 100 for weight in (self.cells, self.looks)
-        ):
-            msg = (
-                "lesson.hide_words and lesson.label_smoothing must be in [0, 1), "
-                f"lesson.cells and lesson.looks in 0..100; got {parts}, {self.cells}, {self.looks}"
-            )
-            raise ConfigError("E205", msg)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """A training of a captioner on rendered scenes.
+    """One training; each task adds its own sections, ``[data]`` and ``[model]`` among them.
 
     Attributes:
         task: What is trained.
-        data: On what.
-        seed: Of weights and scenes.
-        scenes: Which pictures.
-        image: How a picture becomes the network's input.
-        model: Widths of the network; its ``size_hw`` is the image's.
-        lesson: What is learnt from a batch.
+        seed: Of first weights, order and augmentation. Splits have their own, ``data.seed``.
+        optimizer: Which optimiser and its rates.
+        schedule: How the rates rise and fall.
         train: How long and how.
     """
 
-    task: Literal["captioner"]
-    data: Literal["scenes"]
-    image: ImageSpec
-    train: FitOptions
+    task: str
+    train: TrainOptions
     seed: int = 1
-    scenes: ScenesOptions = field(default_factory=ScenesOptions)
-    model: CaptionerOptions = field(default_factory=CaptionerOptions)
-    lesson: LessonOptions = field(default_factory=LessonOptions)
+    optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
+    schedule: ScheduleOptions = field(default_factory=ScheduleOptions)
 
     def __post_init__(self) -> None:
-        if self.image.layout != "NCHW" or self.image.channels != 3 or self.image.dtype != "float32":
-            msg = "image must be NCHW, float32 and of three channels for a captioner"
-            raise ConfigError("E205", msg)
-        if not 0 <= self.seed < 1 << 31:
-            msg = f"seed must be in 0..{(1 << 31) - 1}; got {self.seed}"
-            raise ConfigError("E205", msg)
+        check_ranges("recipe", self, seed=(0, (1 << 31) - 1))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record as a table that ``read_recipe`` reads."""
-        table = asdict(self)
-        del table["model"]["size_hw"]
-        plain = {k: v for k, v in table.items() if not isinstance(v, dict)}
-        return plain | {k: v for k, v in table.items() if isinstance(v, dict)}
+        """Return the record as a table that can be read again; what is None is left out."""
+        plain, sections = {}, {}
+        for key, value in asdict(self).items():
+            if isinstance(value, dict):
+                sections[key] = {k: v for k, v in value.items() if v is not None}
+            elif value is not None:
+                plain[key] = value
+        return plain | sections
 
 
-def read_recipe(name: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
+def recipe_table(name: str | Path) -> tuple[dict[str, Any], str]:
     """Read a recipe of the package by its name, or any by its path.
 
     Args:
-        name: ``"scenes-captioner"``, or a path that ends with ``.toml``.
-        overrides: Dotted key to value: ``{"train.steps": 100}``. A text is read as a TOML value.
+        name: E.g. ``"mnist-cnn"``, or a path that ends with ``.toml``.
+
+    Returns:
+        The table and the file's name for errors.
 
     Raises:
-        ConfigError: E200 no such file, E203 an unknown recipe or key, E204 a wrong type, E205 out
-            of range.
+        ConfigError: E200 no such file, E202, E209, E216 it is no TOML, E203 an unknown recipe.
     """
     path = Path(name)
     if path.suffix != ".toml":
@@ -130,25 +70,65 @@ def read_recipe(name: str | Path, overrides: Mapping[str, Any] | None = None) ->
             msg = f"unknown recipe {str(name)!r}{hint}; a file ends with .toml"
             raise ConfigError("E203", msg)
         path = RECIPES / f"{name}.toml"
-    table = parse_toml(path)
-    for key, value in (overrides or {}).items():
-        _set(table, key, parse_value(value) if isinstance(value, str) else value)
-    where = f"{path.name}"
-    model = table.setdefault("model", {})
-    if isinstance(model, dict) and isinstance(table.get("image"), dict):
-        if "size_hw" in model:
-            msg = f"{where} model: size_hw is the image's; set image.size_hw"
-            raise ConfigError("E203", msg)
-        model["size_hw"] = table["image"].get("size_hw")
-    return options_from(Recipe, table, where)
+    return parse_toml(path), path.name
 
 
-def _set(table: dict[str, Any], key: str, value: Any) -> None:
-    *sections, last = key.split(".")
-    for section in sections:
-        inner = table.setdefault(section, {})
+def override(table: dict[str, Any], record: type[Recipe], overrides: Mapping[str, Any]) -> None:
+    """Set keys of a recipe's table.
+
+    Args:
+        table: Changed in place.
+        record: What the table is going to be; says which keys there are.
+        overrides: ``train.epochs``, or ``epochs`` where no other section has such a key. A text
+            is read as a TOML value.
+
+    Raises:
+        ConfigError: E203 a key that is unknown or in more than one section.
+    """
+    for given, value in overrides.items():
+        key = _full_key(given, _keys(record, table))
+        section, _, name = key.rpartition(".")
+        inner = table.setdefault(section, {}) if section else table
         if not isinstance(inner, dict):
-            msg = f"override {key!r}: {section!r} is a value, not a section"
+            msg = f"override {given!r}: {section!r} is a value, not a section"
             raise ConfigError("E203", msg)
-        table = inner
-    table[last] = value
+        inner[name] = parse_value(value) if isinstance(value, str) else value
+        if key in ("train.epochs", "train.steps"):  # one replaces the other
+            inner.pop({"epochs": "steps", "steps": "epochs"}[name], None)
+
+
+def _keys(record: type[Recipe], table: Mapping[str, Any]) -> set[str]:
+    """Return all dotted keys that a recipe of this kind has or may have."""
+    keys: set[str] = set()
+    for name, hint in typing.get_type_hints(record).items():
+        options = [h for h in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(h)]
+        inner = {f.name for option in options for f in dataclasses.fields(option)}
+        written = table.get(name)
+        inner |= set(written) if isinstance(written, Mapping) else set()
+        keys |= {f"{name}.{key}" for key in inner} or {name}
+    return keys
+
+
+def _full_key(given: str, keys: set[str]) -> str:
+    if given in keys:
+        return given
+    found = sorted(key for key in keys if key.endswith(f".{given}"))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        msg = f"override {given!r} is in several sections: say {' or '.join(map(repr, found))}"
+        raise ConfigError("E203", msg)
+    section = given.partition(".")[0]
+    if any(key.startswith(f"{section}.") for key in keys) and "." in given:
+        return given  # the section checks its own keys and says which it knows
+    bare = {key.rpartition(".")[2]: key for key in sorted(keys)}
+    hint = suggest(given, keys)
+    if not hint:
+        hint = suggest(given.rpartition(".")[2], bare)
+        hint = f"; did you mean {bare[hint.split(chr(39))[1]]!r}?" if hint else ""
+    msg = f"override {given!r}: no such key{hint or '; sections: ' + _sections(keys)}"
+    raise ConfigError("E203", msg)
+
+
+def _sections(keys: set[str]) -> str:
+    return ", ".join(sorted({key.partition(".")[0] for key in keys if "." in key}))

@@ -3,6 +3,40 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Literal
+
+from edgedl.errors import ConfigError
+from edgedl.train.options import check_ranges
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleOptions:
+    """The section ``[schedule]`` of a recipe: how the learning rates rise and fall.
+
+    All places are parts of the training, 0..1, so that a schedule means the same for any number
+    of steps.
+
+    Attributes:
+        name: After the warm-up the rates fall as half a cosine (``cosine``), as a line
+            (``linear``), by ``factor`` at each of ``at`` (``step``), or stay (``constant``).
+        warmup: Part in which the rates rise linearly from 0.
+        final: What they fall to, as a part of the peak.
+        at: Where ``step`` lowers the rates.
+        factor: What ``step`` multiplies them by.
+    """
+
+    name: Literal["cosine", "linear", "step", "constant"] = "cosine"
+    warmup: float = 0.1
+    final: float = 0.0
+    at: tuple[float, ...] = (0.5, 0.75)
+    factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_ranges("schedule", self, warmup=(0, 0.99), final=(0, 1), factor=(0, 1))
+        if not all(0 < place < 1 for place in self.at):
+            msg = f"schedule.at must be in 0..1; got {self.at}"
+            raise ConfigError("E205", msg)
 
 
 def progress(step: int, steps: int, elapsed_s: float, budget_s: float | None) -> float:
@@ -14,14 +48,14 @@ def progress(step: int, steps: int, elapsed_s: float, budget_s: float | None) ->
     return min(1.0, max(step / steps, by_time))
 
 
-def one_cycle(done: float, warmup: float) -> float:
-    """Return the factor of the peak learning rate.
-
-    Args:
-        done: Progress, 0..1.
-        warmup: Part of the training in which the factor rises linearly from 0 to 1, in [0, 1);
-            afterwards it falls as half a cosine to 0.
-    """
-    if done < warmup:
-        return done / warmup
-    return 0.5 + 0.5 * math.cos(math.pi * (done - warmup) / (1.0 - warmup))
+def rate_factor(options: ScheduleOptions, done: float) -> float:
+    """Return the factor of the peak learning rates at progress ``done``, 0..1."""
+    if done < options.warmup:
+        return done / options.warmup
+    if options.name == "step":
+        return options.factor ** sum(done >= place for place in options.at)
+    if options.name == "constant":
+        return 1.0
+    left = (1.0 - done) / (1.0 - options.warmup)
+    height = left if options.name == "linear" else 0.5 - 0.5 * math.cos(math.pi * left)
+    return options.final + (1.0 - options.final) * height
