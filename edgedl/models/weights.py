@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,3 +53,33 @@ def load_weights(module: nn.Module, path: Path) -> None:
             )
             raise BundleError("E413", msg)
     module.load_state_dict(tensors)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What of a file became part of a network.
+
+    Attributes:
+        loaded: Names of the network's tensors that were set.
+        kept: Names that keep their values, for want of a tensor in the file; the head's too.
+        unused: Names of the file's tensors that fit nowhere.
+    """
+
+    loaded: tuple[str, ...]
+    kept: tuple[str, ...]
+    unused: tuple[str, ...]
+
+
+def load_backbone(module: nn.Module, path: Path, *, head: str = "") -> Loaded:
+    """Set what fits by name and shape from a weights file; the head stays as it is.
+
+    Args:
+        module: Any network.
+        path: ``.safetensors``, or a PyTorch file, of which only tensors are read.
+        head: Name of the layer that depends on the classes; default: ``module.head`` if it has one.
+
+    Raises:
+        BundleError: E403 the file is missing, E410 it is not a file of weights, E413 nothing in it
+            fits.
+    """
+    raise NotImplementedError
