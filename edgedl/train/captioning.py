@@ -236,7 +236,11 @@ def to_tensor(preprocessor: Preprocessor, frames: Sequence[U8Image]) -> Tensor:
 
 
 def make_batch(
-    recipe: CaptioningRecipe, preprocessor: Preprocessor, vocab: Vocab, first: int, frames: list[U8Image]
+    recipe: CaptioningRecipe,
+    preprocessor: Preprocessor,
+    vocab: Vocab,
+    first: int,
+    frames: list[U8Image],
 ) -> Batch:
     """Return what one step learns from.
 

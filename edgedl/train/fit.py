@@ -2,244 +2,222 @@
 
 from __future__ import annotations
 
-import copy
+import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from edgedl.errors import ConfigError, DataError
-from edgedl.train.schedule import one_cycle, progress
+from edgedl.errors import ConfigError
+from edgedl.train.checkpoint import copy_into, load_checkpoint, save_checkpoint
+from edgedl.train.choose import Manner, choose_manner, lay_out
+from edgedl.train.ema import RunningMean
+from edgedl.train.history import History, Progress
+from edgedl.train.optimizer import make_optimizer, set_rates
+from edgedl.train.order import mixed
+from edgedl.train.schedule import progress, rate_factor
+from edgedl.train.stop import Stopped, catch_signals
 
-Batch = tuple[Tensor, ...]
-Loss = Callable[[nn.Module, Batch], Tensor]
-Score = Callable[[nn.Module], float]
-Precision = Literal["auto", "fp32", "bf16"]
+if TYPE_CHECKING:
+    from edgedl.train.recipe import Recipe
+    from edgedl.train.task import Task
 
+Report = Callable[[Progress], None]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FitOptions:
-    """How long and how to train.
-
-    Attributes:
-        steps: Number of optimiser steps.
-        minutes: Wall-clock budget; the schedule is then completed in fewer steps. 0: none.
-        batch: Pictures per step.
-        learning_rate: Its peak.
-        warmup: Part of the training in which the learning rate rises.
-        weight_decay: Of matrices and kernels; biases, norms and embeddings have none.
-        clip: Largest norm of the gradient.
-        precision: ``bf16`` trains with autocast; ``auto`` takes the faster on this machine.
-        validations: How often the score is measured; the best weights are kept.
-    """
-
-    steps: int
-    minutes: float = 0.0
-    batch: int = 128
-    learning_rate: float = 3e-3
-    warmup: float = 0.15
-    weight_decay: float = 0.02
-    clip: float = 1.0
-    precision: Precision = "auto"
-    validations: int = 10
-
-    def __post_init__(self) -> None:
-        allowed = {
-            "steps": (1, 10_000_000),
-            "minutes": (0, 100_000),
-            "batch": (1, 65536),
-            "learning_rate": (0, 10),
-            "warmup": (0, 0.99),
-            "weight_decay": (0, 10),
-            "clip": (1e-6, 1e6),
-            "validations": (1, 100_000),
-        }
-        for name, (low, high) in allowed.items():
-            if not low <= getattr(self, name) <= high:
-                msg = f"train.{name} must be in {low}..{high}; got {getattr(self, name)}"
-                raise ConfigError("E205", msg)
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a training is.
-
-    Attributes:
-        done: 0..1.
-        step: Steps made.
-        loss: Mean loss since the last report.
-        score: The latest validation score, None before the first.
-        elapsed_s: Seconds since the first step.
-    """
-
-    done: float
-    step: int
-    loss: float
-    score: float | None
-    elapsed_s: float
-
-
-@dataclass(slots=True)
-class History:
-    """What a training did.
-
-    Attributes:
-        precision: ``fp32`` or ``bf16``.
-        steps: Optimiser steps made.
-        seconds: Wall-clock time.
-        losses: (step, loss, learning rate), about 200 of them.
-        scores: (step, validation score).
-        best_score: The score of the weights that were kept.
-        step_ms: What each precision took per step where both were tried.
-    """
-
-    precision: str = "fp32"
-    steps: int = 0
-    seconds: float = 0.0
-    losses: list[tuple[int, float, float]] = field(default_factory=list)
-    scores: list[tuple[int, float]] = field(default_factory=list)
-    best_score: float = -1.0
-    step_ms: dict[str, float] = field(default_factory=dict)
+_REPORT_S = 0.2
 
 
 def fit(
-    network: nn.Module,
-    batches: Iterator[Batch],
-    loss: Loss,
-    score: Score,
-    options: FitOptions,
-    report: Callable[[Progress], None] | None = None,
+    task: Task, recipe: Recipe, checkpoint: Path | None = None, report: Report | None = None
 ) -> History:
-    """Train ``network`` in place and leave it with the weights of the best validation score.
+    """Train ``task.network`` in place, and leave it in evaluation mode with the weights to keep.
+
+    With a checkpoint the training goes on where that one was written. On a CPU the weights are
+    then, bit for bit, those of a training that was never interrupted, unless a budget of minutes
+    ended it.
 
     Args:
-        network: Any module; on return in evaluation mode.
-        batches: Endless.
-        loss: Of a network and a batch.
-        score: Of a network in evaluation mode, higher is better; called without gradients.
-        options: Steps, budget, learning rate.
+        task: What to train.
+        recipe: How.
+        checkpoint: Read when it is there; written now and then, and at the end.
         report: Called several times a second at most.
 
     Raises:
+        ConfigError: E205 a length in epochs for data without.
         DataError: E350 the loss is not a number.
+        BundleError: E434 the checkpoint cannot be used.
+        Stopped: A signal ended it; the checkpoint says all.
     """
-    began_s = time.monotonic()
-    history = History()
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    history.precision = _precision(network, next(batches), loss, options, history)
-    optimizer = _optimizer(network, options)
-    best, shown, window = _weights(network), began_s, _Window()
-    done, validated = 0.0, 0
-    while done < 1.0:
-        elapsed_s = time.monotonic() - began_s
-        rate = options.learning_rate * one_cycle(done, options.warmup)
-        value = _step(network, next(batches), loss, optimizer, (rate, options, history))
+    training = _Training(task, recipe)
+    if checkpoint is not None and checkpoint.is_file():
+        training.load(checkpoint)
+    else:
+        training.start()
+    shown_s = saved_s = time.monotonic()
+    with catch_signals() as signals:
+        while not training.history.ended_by:
+            training.step()
+            now_s = time.monotonic()
+            if report and (now_s - shown_s > _REPORT_S or training.history.ended_by):
+                shown_s = now_s
+                report(training.progress())
+            is_due = now_s - saved_s >= recipe.train.checkpoint_s
+            if checkpoint and (is_due or signals.caught or training.history.ended_by):
+                training.save(checkpoint)
+                saved_s = time.monotonic()
+            if signals.caught and not training.history.ended_by:
+                raise Stopped(training.history.steps, signals.caught)
+    training.finish()
+    return training.history
+
+
+def planned_steps(task: Task, recipe: Recipe) -> int:
+    """Return the length of the training in steps.
+
+    Raises:
+        ConfigError: E205 it is given in epochs and the data has none.
+    """
+    if recipe.train.steps:
+        return recipe.train.steps
+    if task.steps_per_epoch is None:
+        msg = "every batch of this data is fresh, so it has no epochs; set train.steps"
+        raise ConfigError("E205", msg)
+    return max(1, math.ceil(recipe.train.epochs * task.steps_per_epoch))
+
+
+class _Training:
+    """The state of a training: all of it is in its checkpoint."""
+
+    def __init__(self, task: Task, recipe: Recipe) -> None:
+        self._task, self._recipe, self._options = task, recipe, recipe.train
+        self._steps = planned_steps(task, recipe)
+        self.history = History()
+        self._network = task.network
+        self._best: dict[str, Tensor] = {}
+
+    def start(self) -> None:
+        """Begin at step 0 in the manner that is the fastest."""
+        task = self._task
+        torch.manual_seed(mixed(self._recipe.seed, 0))
+        manner, took_ms = choose_manner(task.network, task.loss, task.batch(0), self._options)
+        self.history.step_ms = {name: round(ms, 2) for name, ms in took_ms.items()}
+        self._set_up(manner)
+
+    def load(self, path: Path) -> None:
+        """Go on where ``save`` was called."""
+        tensors, state = load_checkpoint(path)
+        state["losses"] = [tuple(item) for item in state["losses"]]
+        state["scores"] = [tuple(item) for item in state["scores"]]
+        state["pending"] = tuple(state["pending"])
+        self.history = History(**state)
+        self._set_up(Manner(self.history.precision, self.history.is_channels_last))
+        copy_into(self._network.state_dict(), tensors, "network.")
+        if self._mean:
+            copy_into(self._mean.network.state_dict(), tensors, "mean.")
+        if any(name.startswith("best.") for name in tensors):
+            self._best = _weights(self._network)
+            copy_into(self._best, tensors, "best.")
+        for name, parameter in self._network.named_parameters():
+            start = f"optimizer.{name}:"
+            for key in (key for key in tensors if key.startswith(start)):
+                slot = self._optimizer.state[parameter]
+                value = tensors[key]
+                if value.shape == parameter.shape:  # with the memory layout of the parameter
+                    value = torch.empty_like(parameter, requires_grad=False).copy_(value)
+                slot[key[len(start) :]] = value
+
+    def save(self, path: Path) -> None:
+        """Write all that ``load`` needs."""
+        tensors = {f"network.{k}": v for k, v in self._network.state_dict().items()}
+        if self._mean:
+            means = self._mean.network.state_dict()
+            tensors |= {f"mean.{k}": v for k, v in means.items()}
+        tensors |= {f"best.{k}": v for k, v in self._best.items()}
+        for name, parameter in self._network.named_parameters():
+            slot: dict[str, Any] = self._optimizer.state.get(parameter, {})
+            tensors |= {
+                f"optimizer.{name}:{k}": v for k, v in slot.items() if isinstance(v, Tensor)
+            }
+        save_checkpoint(path, tensors, asdict(self.history))
+
+    def step(self) -> None:
+        """Learn from one batch; measure and keep weights when it is time."""
+        history, options = self.history, self._options
+        began_s = time.monotonic()
+        factor = rate_factor(self._recipe.schedule, self._done())
+        set_rates(self._optimizer, factor)
+        history.add_loss(self._learn(), self._recipe.optimizer.lr * factor)
+        if self._mean:
+            self._mean.update(self._network, history.steps)
+        history.seconds += time.monotonic() - began_s
+        done = self._done()
+        if int(done * options.validations) > history.measured or done >= 1.0:
+            history.measured = int(done * options.validations)
+            began_s = time.monotonic()
+            self._validate()
+            history.seconds += time.monotonic() - began_s
+        if options.early_stop and history.stale >= options.early_stop:
+            history.ended_by = "early stop"
+        elif done >= 1.0:
+            history.ended_by = "steps" if history.steps >= self._steps else "minutes"
+
+    def progress(self) -> Progress:
+        """Return where the training is."""
+        history = self.history
+        latest = history.scores[-1][1] if history.scores else None
+        done = 1.0 if history.ended_by else self._done()
+        return Progress(done, history.steps, history.recent_loss, latest, history.seconds)
+
+    def finish(self) -> None:
+        """Give the network the weights to keep."""
+        if self._options.keep == "best" and self._best:
+            self._network.load_state_dict(self._best)
+        elif self._mean:
+            self._network.load_state_dict(self._mean.network.state_dict())
+        self._network.eval()
+
+    def _set_up(self, manner: Manner) -> None:
+        self.history.precision = manner.precision
+        self.history.is_channels_last = manner.is_channels_last
+        if manner.is_channels_last:
+            lay_out(self._network)
+        self._optimizer = make_optimizer(self._network, self._recipe.optimizer)
+        decay = self._options.ema
+        self._mean = RunningMean(self._network, decay) if decay else None
+
+    def _done(self) -> float:
+        history, budget_s = self.history, self._options.minutes * 60
+        return progress(history.steps, self._steps, history.seconds, budget_s)
+
+    def _learn(self) -> float:
+        """Make one step of the optimiser and return the loss before it."""
+        history, network = self.history, self._network
+        batch = self._task.batch(history.steps)
+        torch.manual_seed(mixed(self._recipe.seed, history.steps))
+        network.train()
+        with torch.autocast("cpu", torch.bfloat16, enabled=history.precision == "bf16"):
+            value = self._task.loss(network, batch)
+        network.zero_grad(set_to_none=True)
+        value.backward()  # type: ignore[no-untyped-call]
+        if self._options.clip:
+            nn.utils.clip_grad_norm_(network.parameters(), self._options.clip)
+        self._optimizer.step()
         history.steps += 1
-        window.add(value, history, rate)
-        elapsed_s = time.monotonic() - began_s
-        done = progress(history.steps, options.steps, elapsed_s, options.minutes * 60)
-        if done * options.validations >= validated + 1 or done >= 1.0:
-            validated = int(done * options.validations)
-            if _validate(network, score, history):
-                best = _weights(network)
-        if report and (time.monotonic() - shown > 0.2 or done >= 1.0):
-            shown = time.monotonic()
-            latest = history.scores[-1][1] if history.scores else None
-            report(Progress(done, history.steps, window.recent, latest, shown - began_s))
-    network.load_state_dict(best)
-    network.eval()
-    history.seconds = time.monotonic() - began_s
-    return history
+        return float(value.detach())
+
+    def _validate(self) -> None:
+        """Measure the score of the weights that would be kept now."""
+        network = self._mean.network if self._mean else self._network
+        network.eval()
+        with torch.inference_mode():
+            value = self._task.score(network)
+        if value == value and self.history.add_score(value) and self._options.keep == "best":
+            self._best = _weights(network)
 
 
-class _Window:
-    """Means of the loss, first over single steps, later over more, so that few are kept."""
-
-    def __init__(self) -> None:
-        self.recent = float("nan")
-        self._sum, self._count, self._size = 0.0, 0, 1
-
-    def add(self, value: float, history: History, rate: float) -> None:
-        if value != value:
-            msg = (
-                f"training failed at step {history.steps}: the loss is not a number; "
-                "lower train.learning_rate"
-            )
-            raise DataError("E350", msg)
-        self._sum, self._count = self._sum + value, self._count + 1
-        if self._count < self._size:
-            return
-        self.recent = self._sum / self._count
-        history.losses.append((history.steps, self.recent, rate))
-        self._sum, self._count = 0.0, 0
-        self._size = 1 + history.steps // 100
-
-
-def _step(
-    network: nn.Module,
-    batch: Batch,
-    loss: Loss,
-    optimizer: torch.optim.Optimizer,
-    settings: tuple[float, FitOptions, History],
-) -> float:
-    rate, options, history = settings
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    network.train()
-    with torch.autocast("cpu", torch.bfloat16, enabled=history.precision == "bf16"):
-        value = loss(network, batch)
-    network.zero_grad(set_to_none=True)
-    value.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(network.parameters(), options.clip)
-    optimizer.step()
-    return float(value.detach())
-
-
-def _validate(network: nn.Module, score: Score, history: History) -> bool:
-    """Measure the score; True when no earlier one was better."""
-    network.eval()
-    with torch.inference_mode():
-        value = score(network)
-    history.scores.append((history.steps, value))
-    if value < history.best_score:
-        return False
-    history.best_score = value
-    return True
-
-
-def _optimizer(network: nn.Module, options: FitOptions) -> torch.optim.Optimizer:
-    decayed: list[Tensor] = []
-    free: list[Tensor] = []
-    for name, parameter in network.named_parameters():
-        is_matrix = parameter.ndim >= 2 and "embedding" not in name and "position" not in name
-        (decayed if is_matrix else free).append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": options.weight_decay},
-        {"params": free, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=options.learning_rate, betas=(0.9, 0.98), fused=True)
-
-
-def _weights(network: nn.Module) -> dict[str, Any]:
+def _weights(network: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
-
-
-def _precision(
-    network: nn.Module, batch: Batch, loss: Loss, options: FitOptions, history: History
-) -> str:
-    """Return what to train in; for ``auto`` time both in turn on a copy, best of five."""
-    if options.precision != "auto":
-        return options.precision
-    copied = copy.deepcopy(network).train()
-    for _ in range(5):
-        for name in ("fp32", "bf16"):
-            start = time.perf_counter()
-            with torch.autocast("cpu", torch.bfloat16, enabled=name == "bf16"):
-                value = loss(copied, batch)
-            value.backward()  # type: ignore[no-untyped-call]
-            took_ms = (time.perf_counter() - start) * 1e3
-            history.step_ms[name] = min(took_ms, history.step_ms.get(name, took_ms))
-    return min(history.step_ms, key=lambda name: history.step_ms[name])

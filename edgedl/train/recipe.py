@@ -12,7 +12,7 @@ from typing import Any
 from edgedl.errors import ConfigError
 from edgedl.options import parse_toml, parse_value, suggest
 from edgedl.train.optimizer import OptimizerOptions
-from edgedl.train.options import TrainOptions, check_ranges  # noqa: TC001 - options_from reads it
+from edgedl.train.options import TrainOptions, check_ranges
 from edgedl.train.schedule import ScheduleOptions
 
 RECIPES = Path(__file__).parent.parent / "recipes"

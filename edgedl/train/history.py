@@ -1,0 +1,95 @@
+"""What a training did, and where it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from edgedl.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a training is.
+
+    Attributes:
+        done: 0..1.
+        step: Steps made.
+        loss: Mean loss since the last report.
+        score: The latest validation score, None before the first.
+        elapsed_s: Seconds since the first step.
+    """
+
+    done: float
+    step: int
+    loss: float
+    score: float | None
+    elapsed_s: float
+
+
+@dataclass(slots=True)
+class History:
+    """What a training did; plain values, so that a checkpoint holds it as JSON.
+
+    Attributes:
+        precision: ``fp32`` or ``bf16``.
+        is_channels_last: Memory layout of the kernels.
+        steps: Optimiser steps made.
+        seconds: Wall-clock time, summed over interruptions.
+        losses: (step, mean loss, learning rate), about 200 of them: first of single steps, later
+            of more, so that few are kept.
+        scores: (step, validation score).
+        measured: Validations that were due so far.
+        best_score: The score of the weights that were kept; None where nothing was measured.
+        stale: Validations since the best.
+        ended_by: ``steps``, ``minutes`` or ``early stop``; empty while it goes on.
+        step_ms: What each manner took per step where several were tried.
+        pending: Sum and count of the losses that are not in ``losses`` yet.
+    """
+
+    precision: str = "fp32"
+    is_channels_last: bool = False
+    steps: int = 0
+    seconds: float = 0.0
+    losses: list[tuple[int, float, float]] = field(default_factory=list)
+    scores: list[tuple[int, float]] = field(default_factory=list)
+    measured: int = 0
+    best_score: float | None = None
+    stale: int = 0
+    ended_by: str = ""
+    step_ms: dict[str, float] = field(default_factory=dict)
+    pending: tuple[float, int] = (0.0, 0)
+
+    @property
+    def recent_loss(self) -> float:
+        """The latest mean loss, not a number before the first step."""
+        return self.losses[-1][1] if self.losses else float("nan")
+
+    def add_loss(self, value: float, rate: float) -> None:
+        """Note the loss of step ``steps``.
+
+        Raises:
+            DataError: E350 it is not a number.
+        """
+        if value != value:
+            msg = (
+                f"training failed at step {self.steps}: the loss is not a number; "
+                "lower optimizer.lr"
+            )
+            raise DataError("E350", msg)
+        total, count = self.pending[0] + value, self.pending[1] + 1
+        if count < 1 + self.steps // 100:
+            self.pending = total, count
+            return
+        self.losses.append((self.steps, total / count, rate))
+        self.pending = 0.0, 0
+
+    def add_score(self, value: float) -> bool:
+        """Note a validation score; True when no earlier one was better."""
+        self.scores.append((self.steps, value))
+        if self.best_score is not None and value < self.best_score:
+            self.stale += 1
+            return False
+        is_gain = self.best_score is None or value > self.best_score
+        self.stale = 0 if is_gain else self.stale + 1
+        self.best_score = value
+        return True
