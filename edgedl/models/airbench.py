@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from edgedl.errors import ConfigError
 from edgedl.models.blocks import Activation, ImageClassifier, activation, check_widths
-
-WHITENED = 24
-"""Channels of the first layer: 12 eigenvectors of 2 × 2 colour patches and their negatives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,31 +57,36 @@ class Airbench(ImageClassifier):
     def __init__(self, options: AirbenchOptions, *, channels: int, classes: int) -> None:
         super().__init__()
         self.options = options
-        self.whiten = nn.Conv2d(channels, 8 * channels, 2)
-        self.whiten.weight.requires_grad_(requires_grad=False)
+        inputs = (8 * channels, *options.widths)  # 4 · channels eigenvectors and their negatives
+        self.whiten = nn.Conv2d(channels, inputs[0], 2)
+        self.whiten.weight.requires_grad_(False)
         self.act = activation(options.activation)
-        inputs = (8 * channels, *options.widths)
         self.blocks = nn.Sequential(
             *(Block(i, o, options) for i, o in zip(inputs, options.widths, strict=False))
         )
         self.pool = nn.AdaptiveMaxPool2d(1)
         self.fc = nn.Linear(options.widths[-1], classes, bias=False)
-        with torch.no_grad():
-            nn.init.zeros_(self.whiten.bias)
 
+    @torch.no_grad()
     def init_from(self, pictures: Tensor, eps: float = 5e-4) -> None:
         """Set the first layer so that its outputs on ``pictures`` (n, C, H, W) are uncorrelated.
 
         Args:
             pictures: As the network gets them: float, normalised. A few thousand.
-            eps: Added to each eigenvalue of the patches' covariance.
+            eps: Added to each eigenvalue of the patches' second moments.
         """
-        raise NotImplementedError
+        patches = pictures.unfold(2, 2, 1).unfold(3, 2, 1).permute(0, 2, 3, 1, 4, 5)
+        patches = patches.reshape(-1, 4 * pictures.shape[1]).double()
+        values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
+        rows = (vectors / torch.sqrt(values + eps)).T.reshape(-1, pictures.shape[1], 2, 2)
+        self.whiten.weight.copy_(torch.cat((rows, -rows)))
+        nn.init.zeros_(cast("Tensor", self.whiten.bias))
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits (N, K) for pictures (N, C, H, W)."""
         features = self.pool(self.blocks(self.act(self.whiten(image))))
-        return self.fc(torch.flatten(features, 1)) * self.options.scale
+        logits: Tensor = self.fc(torch.flatten(features, 1)) * self.options.scale
+        return logits
 
 
 class Block(nn.Module):
@@ -92,3 +94,35 @@ class Block(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, options: AirbenchOptions) -> None:
         super().__init__()
+        self.residual = options.residual
+        self.conv1, self.norm1 = _conv_norm(inputs, outputs, options)
+        self.conv2, self.norm2 = _conv_norm(outputs, outputs, options)
+        if options.residual:
+            self.conv3, self.norm3 = _conv_norm(outputs, outputs, options)
+        self.pool = nn.MaxPool2d(2)
+        self.act = activation(options.activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, outputs, H / 2, W / 2)."""
+        x = self.conv1(x)
+        # The norm's factor is positive, so that both orders are equal once its statistics are
+        # fixed; a norm next to its convolution folds into it.
+        x = self.norm1(self.pool(x)) if self.training else self.pool(self.norm1(x))
+        x = self.act(x)
+        y: Tensor = self.norm2(self.conv2(x))
+        if self.residual:
+            y = x + self.norm3(self.conv3(self.act(y)))
+        out: Tensor = self.act(y)
+        return out
+
+
+def _conv_norm(
+    inputs: int, outputs: int, options: AirbenchOptions
+) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
+    """Return a convolution that begins as the identity where it can, and a norm without factor."""
+    conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+    with torch.no_grad():
+        nn.init.dirac_(conv.weight[:inputs])
+    norm = nn.BatchNorm2d(outputs, momentum=options.bn_momentum)
+    norm.weight.requires_grad_(False)
+    return conv, norm

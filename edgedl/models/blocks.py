@@ -51,7 +51,8 @@ class ImageClassifier(nn.Module):
 
 def activation(name: Activation) -> nn.Module:
     """Return an activation as a module of its own."""
-    return {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}[name]()
+    made: nn.Module = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}[name]()
+    return made
 
 
 def conv_bn(

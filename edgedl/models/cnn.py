@@ -71,7 +71,8 @@ class Lenet(ImageClassifier):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits (N, K) for pictures (N, C, H, W)."""
-        return self.fc(self.dropout(torch.flatten(self.pool(self.features(image)), 1)))
+        logits: Tensor = self.fc(self.dropout(torch.flatten(self.pool(self.features(image)), 1)))
+        return logits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,4 +132,5 @@ class Vgg(ImageClassifier):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits (N, K) for pictures (N, C, H, W)."""
-        return self.classifier(torch.flatten(self.avgpool(self.features(image)), 1))
+        logits: Tensor = self.classifier(torch.flatten(self.avgpool(self.features(image)), 1))
+        return logits

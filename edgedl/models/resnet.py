@@ -84,7 +84,8 @@ class Resnet(ImageClassifier):
         x = self.maxpool(self.relu(self.bn1(self.conv1(image))))
         for index in range(self.stages):
             x = self.get_submodule(f"layer{index + 1}")(x)
-        return self.fc(self.dropout(torch.flatten(self.avgpool(x), 1)))
+        logits: Tensor = self.fc(self.dropout(torch.flatten(self.avgpool(x), 1)))
+        return logits
 
 
 class BasicBlock(nn.Module):
@@ -102,7 +103,8 @@ class BasicBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, width, H / stride, W / stride)."""
         y = self.relu(self.bn1(self.conv1(x)))
-        return self.relu(self.bn2(self.conv2(y)) + self.downsample(x))
+        out: Tensor = self.relu(self.bn2(self.conv2(y)) + self.downsample(x))
+        return out
 
 
 class Bottleneck(nn.Module):
@@ -122,7 +124,8 @@ class Bottleneck(nn.Module):
         """Return (N, 4 · width, H / stride, W / stride)."""
         y = self.relu(self.bn1(self.conv1(x)))
         y = self.relu(self.bn2(self.conv2(y)))
-        return self.relu(self.bn3(self.conv3(y)) + self.downsample(x))
+        out: Tensor = self.relu(self.bn3(self.conv3(y)) + self.downsample(x))
+        return out
 
 
 def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
