@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgedl.cli.parser import add_json_option, new_parser, print_json, print_next
@@ -13,7 +14,9 @@ from edgedl.deps import explain_missing
 from edgedl.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgedl.train import Progress
+    from edgedl.train import Progress, Run
+
+_PARTS = ("exact", "accuracy", "macro_f1", "top5")  # numbers that are parts of a whole
 
 
 def add(subparsers: Any) -> None:
@@ -24,18 +27,32 @@ def add(subparsers: Any) -> None:
         "train a model by a recipe and write a run folder",
         "edgedl train scenes-captioner --out run",
     )
-    parser.add_argument("recipe", help="a recipe's name, or the path of a .toml file")
+    parser.add_argument("recipe", nargs="?", help="a recipe's name, or the path of a .toml file")
     parser.add_argument("--out", default="run", help="the folder to make (default: run)")
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="override a key of the recipe, e.g. train.learning_rate=0.001 (repeatable)",
+        help="override a key of the recipe, e.g. optimizer.lr=0.001 or epochs=20 (repeatable)",
+    )
+    parser.add_argument("--data", metavar="PATH", help="the data to train on: data.path")
+    parser.add_argument(
+        "--on-bad-sample",
+        choices=("fail", "skip"),
+        help="what to do about samples that cannot be read: data.on_bad_sample",
     )
     parser.add_argument("--minutes", type=float, help="end within this time: train.minutes")
-    parser.add_argument("--seed", type=int, help="of weights and data: seed")
+    parser.add_argument("--seed", type=int, help="of first weights and order: seed")
     parser.add_argument("--force", action="store_true", help="replace a run that is there")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with a training that was interrupted"
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print shapes, costs, memory and an estimate of the time; write nothing",
+    )
     add_json_option(parser)
     parser.set_defaults(run=run)
 
@@ -43,30 +60,73 @@ def add(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, and say how good the result is."""
     overrides = _overrides(args)
+    if args.recipe is None and not args.resume:
+        msg = "name a recipe, e.g.: edgedl train scenes-captioner --out run"
+        raise UsageError("E100", msg)
+    if args.dry_run:
+        return _dry_run(args, overrides)
     with explain_missing("training"):
-        from edgedl.train import train
-    with _progress() as progress:
-        trained = train(args.recipe, args.out, overrides, progress, args.force)
-    metrics = trained.metrics
-    if args.json:
-        print_json({"run": str(trained.path), **metrics}, args.json)
-    if args.json != "-":
-        test = metrics["test"]
-        low, high = test["exact_interval"]
-        print(
-            f"{trained.path}: {test['exact']:.1%} exact on {test['n']} held-out pictures "
-            f"(95 %: {low:.1%} to {high:.1%}), BLEU-4 {test['bleu4']:.3f}, "
-            f"CIDEr-D {test['cider_d']:.2f}; {metrics['val']['exact']:.1%} on val; "
-            f"{metrics['steps']} steps in {metrics['seconds']:.0f} s, {metrics['precision']}"
-        )
-        planned = trained.recipe["train"]["steps"]
-        if metrics["steps"] < planned:
-            print(
-                f"the time ended training after {metrics['steps']} of {planned} steps, its "
-                "schedule complete; more steps, more quality: --minutes"
+        from edgedl.train import Stopped, train
+    try:
+        with _progress() as progress:
+            trained = train(
+                args.recipe,
+                args.out,
+                overrides,
+                progress,
+                force=args.force,
+                resume=args.resume,
             )
-    print_next("edgedl", "export", trained.path, "--out", "scenes.edge")
+    except Stopped as stop:
+        print(f"{stop}; saved", file=sys.stderr)
+        print_next("edgedl", "train", "--out", args.out, "--resume")
+        return stop.exit_code
+    if args.json:
+        print_json({"run": str(trained.path), **trained.metrics}, args.json)
+    if args.json != "-":
+        _print_result(trained)
+    print_next("edgedl", "export", trained.path, "--out", f"{trained.path.name}.edge")
     return 0
+
+
+def _dry_run(args: argparse.Namespace, overrides: Mapping[str, Any]) -> int:
+    if args.recipe is None or args.resume:
+        msg = "--dry-run takes a recipe and no --resume"
+        raise UsageError("E100", msg)
+    with explain_missing("training"):
+        from edgedl.train.dry_run import dry_run
+    found = dry_run(args.recipe, overrides)
+    lines = found.pop("lines")
+    if args.json:
+        print_json(found, args.json)
+    if args.json != "-":
+        print("\n".join(lines))
+    return 0
+
+
+def _print_result(trained: Run) -> None:
+    metrics = trained.metrics
+    for split in ("test", "val"):
+        if split in metrics:
+            print(f"{trained.path}: {_quality(metrics[split])} on {split}")
+    print(f"{metrics['steps']} steps in {metrics['seconds']:.0f} s, {metrics['precision']}")
+    if metrics["ended_by"] == "minutes":
+        print(
+            f"the time ended training after {metrics['steps']} steps, its schedule complete; "
+            "more time, more quality: --minutes"
+        )
+
+
+def _quality(found: Mapping[str, Any]) -> str:
+    """Return e.g. ``accuracy 99.62 % (95 %: 99.48 to 99.72), n = 10000``."""
+    name = next(iter(found))
+    factor, unit = (100, " %") if name in _PARTS else (1, "")
+    interval = ""
+    if f"{name}_low" in found:
+        low, high = (found[f"{name}_{end}"] * factor for end in ("low", "high"))
+        interval = f" (95 %: {low:.2f} to {high:.2f})"
+    samples = f", n = {found['n']:.0f}" if "n" in found else ""
+    return f"{name} {found[name] * factor:.4g}{unit}{interval}{samples}"
 
 
 def _overrides(args: argparse.Namespace) -> dict[str, Any]:
@@ -77,6 +137,11 @@ def _overrides(args: argparse.Namespace) -> dict[str, Any]:
             msg = f"--set takes KEY=VALUE, e.g. train.steps=1000; got {item!r}"
             raise UsageError("E100", msg)
         overrides[key.strip()] = value.strip()
+    if args.data is not None:
+        path = Path(args.data)
+        overrides["data.path"] = str(path.absolute()) if path.exists() else args.data
+    if args.on_bad_sample is not None:
+        overrides["data.on_bad_sample"] = args.on_bad_sample
     if args.minutes is not None:
         overrides["train.minutes"] = args.minutes
     if args.seed is not None:
@@ -107,8 +172,8 @@ def _lines(every_s: float = 15.0) -> Callable[[Progress], None]:
 
 
 def _state(progress: Progress) -> str:
-    exact = "" if progress.score is None else f", {progress.score:.1%} exact"
-    return f"step {progress.step}, loss {progress.loss:.3f}{exact}"
+    score = "" if progress.score is None else f", val {progress.score:.4g}"
+    return f"step {progress.step}, loss {progress.loss:.3f}{score}"
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import hashlib
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -34,6 +34,7 @@ from edgedl.data.scenes import (
     words,
 )
 from edgedl.errors import ConfigError
+from edgedl.models.build import model_table
 from edgedl.models.captioner import Captioner, CaptionerOptions, greedy
 from edgedl.options import options_from
 from edgedl.runtime.preprocess import Preprocessor
@@ -153,8 +154,7 @@ class Captioning:
         self._vocab = Vocab.build(words())
         options = recipe.widths()
         captioner = Captioner(options, len(self._vocab))
-        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(options).items()}
-        self.model = {"family": "captioner", "vocab_size": len(self._vocab), **plain}
+        self.model = model_table(options, vocab_size=len(self._vocab))
         self.spec = ModelSpec(task="captioning", image=recipe.image, tokens=self._vocab.tokens)
         self.network = Lesson(captioner)
         self.kept = captioner

@@ -52,7 +52,7 @@ def fit(
         BundleError: E434 the checkpoint cannot be used.
         Stopped: A signal ended it; the checkpoint says all.
     """
-    training = _Training(task, recipe)
+    training = Training(task, recipe)
     if checkpoint is not None and checkpoint.is_file():
         training.load(checkpoint)
     else:
@@ -89,7 +89,7 @@ def planned_steps(task: Task, recipe: Recipe) -> int:
     return max(1, math.ceil(recipe.train.epochs * task.steps_per_epoch))
 
 
-class _Training:
+class Training:
     """The state of a training: all of it is in its checkpoint."""
 
     def __init__(self, task: Task, recipe: Recipe) -> None:
@@ -196,8 +196,8 @@ class _Training:
     def _learn(self) -> float:
         """Make one step of the optimiser and return the loss before it."""
         history, network = self.history, self._network
-        batch = self._task.batch(history.steps)
         torch.manual_seed(mixed(self._recipe.seed, history.steps))
+        batch = self._task.batch(history.steps)
         network.train()
         with torch.autocast("cpu", torch.bfloat16, enabled=history.precision == "bf16"):
             value = self._task.loss(network, batch)

@@ -9,17 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgedl.errors import BundleError
-from edgedl.models.captioner import Captioner, CaptionerOptions
-from edgedl.models.weights import load_weights
-from edgedl.options import options_from, parse_toml, suggest
-from edgedl.spec import ImageSpec
+from edgedl.models.build import build
+from edgedl.models.weights import load_weights, save_weights
+from edgedl.options import parse_toml
+from edgedl.spec import ImageSpec, ModelSpec
 from edgedl.vocab import Vocab
 
 if TYPE_CHECKING:
     from torch import nn
 
-FAMILIES = ("captioner",)
+    from edgedl.train.recipe import Recipe
+    from edgedl.train.task import Task
+
 MAX_JSON_BYTES = 16 << 20
+UNFINISHED = ".unfinished"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,18 +32,16 @@ class Run:
     Attributes:
         path: The folder.
         recipe: ``recipe.toml`` as resolved: defaults and overrides included.
-        model: ``family``, ``vocab_size`` and the widths: enough to rebuild the network.
-        spec: How a picture becomes the network's input.
-        vocab: Words and their ids.
-        data: What it was trained on: name, seed, splits and their digests.
+        model: The ``models.build.model_table``: enough to rebuild the network.
+        model_spec: How the network is fed and its answer read.
+        data: What it was trained on: counts, digests, warnings.
         metrics: Quality on ``val`` and ``test``, time and machine.
     """
 
     path: Path
     recipe: dict[str, Any]
     model: dict[str, Any]
-    spec: ImageSpec
-    vocab: Vocab
+    model_spec: ModelSpec
     data: dict[str, Any]
     metrics: dict[str, Any]
 
@@ -49,25 +50,37 @@ class Run:
         """Read the small files of a run; ``network`` reads the weights.
 
         Raises:
-            BundleError: E400 not a run, E401 one of its files cannot be read or understood.
+            BundleError: E400 not a run, E401 one of its files cannot be read or understood, E435
+                its training has not ended.
             ConfigError: A value in it is out of range.
         """
         path = Path(path)
         if not (path / "model.json").is_file():
-            msg = (
-                f"{path} is not a run: model.json is missing; make one: "
-                f"edgedl train scenes-captioner --out {path}"
-            )
-            raise BundleError("E400", msg)
+            _explain_missing(path)
         return cls(
             path=path,
             recipe=parse_toml(path / "recipe.toml"),
             model=_read_json(path / "model.json"),
-            spec=ImageSpec.from_dict(_read_json(path / "spec.json"), f"{path / 'spec.json'}"),
-            vocab=Vocab.open(path / "vocab.json"),
+            model_spec=ModelSpec.from_dict(_read_json(path / "spec.json")),
             data=_read_json(path / "data.json"),
             metrics=_read_json(path / "metrics.json"),
         )
+
+    @property
+    def spec(self) -> ImageSpec:
+        """How a picture becomes the network's input; only of runs that take pictures."""
+        assert self.model_spec.image is not None
+        return self.model_spec.image
+
+    @property
+    def vocab(self) -> Vocab:
+        """Words and their ids; only of runs that know words."""
+        return Vocab(self.model_spec.tokens)
+
+    @property
+    def data_table(self) -> dict[str, Any]:
+        """The recipe's ``[data]``: where the data is and how it is split."""
+        return dict(self.recipe.get("data", {}))
 
     def network(self) -> nn.Module:
         """Return the network with its weights, in evaluation mode.
@@ -76,40 +89,54 @@ class Run:
             BundleError: E401 an unknown family, E403/E410/E413 weights that do not fit, E416 a
                 vocabulary of another size.
         """
-        module = network_from(self.model, f"{self.path / 'model.json'}")
-        if self.model["vocab_size"] != len(self.vocab):
+        size, tokens = self.model.get("vocab_size"), self.model_spec.tokens
+        if size is not None and size != len(tokens):
             msg = (
-                f"{self.path}: vocab.json has {len(self.vocab)} tokens; model.json says "
-                f"{self.model['vocab_size']}; train again"
+                f"{self.path}: spec.json has {len(tokens)} tokens; model.json says {size}; "
+                "train again"
             )
             raise BundleError("E416", msg)
+        module = build(self.model, f"{self.path / 'model.json'}")
         load_weights(module, self.path / "weights.safetensors")
         return module.eval()
 
 
-def model_table(options: CaptionerOptions, vocab_size: int) -> dict[str, Any]:
-    """Return what ``model.json`` says of a captioner."""
-    table = {name: getattr(options, name) for name in CaptionerOptions.__dataclass_fields__}
-    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in table.items()}
-    return {"family": "captioner", "vocab_size": vocab_size, **plain}
+def write_run(folder: Path, recipe: Recipe, task: Task, metrics: Mapping[str, Any]) -> None:
+    """Write all files of a run but the pictures and the report."""
+    spec = task.spec
+    save_weights(task.kept, folder / "weights.safetensors")
+    (folder / "recipe.toml").write_text(to_toml(recipe.to_dict()), encoding="utf-8")
+    write_json(folder / "model.json", task.model)
+    write_json(folder / "spec.json", spec.to_dict())
+    if spec.tokens:
+        (folder / "vocab.json").write_text(Vocab(spec.tokens).to_json(), encoding="utf-8")
+    if spec.labels:
+        labels = json.dumps(spec.labels, indent=2, ensure_ascii=False) + "\n"
+        (folder / "labels.json").write_text(labels, encoding="utf-8")
+    write_json(folder / "data.json", task.facts)
+    write_json(folder / "metrics.json", metrics)
 
 
-def network_from(model: Mapping[str, Any], where: str) -> nn.Module:
-    """Build the network ``model.json`` describes, with random weights.
+def unfinished(out: Path) -> Path:
+    """Return where the training of a run lies until it has ended."""
+    return out.with_name(out.name + UNFINISHED)
+
+
+def _explain_missing(path: Path) -> None:
+    """Say why there is no run at ``path`` and what to do.
 
     Raises:
-        BundleError: E401 the family is unknown or a value is missing or out of range.
+        BundleError: E435 its training has not ended, E400 it is something else.
     """
-    family, vocab_size = model.get("family"), model.get("vocab_size")
-    if family not in FAMILIES:
-        hint = suggest(str(family), FAMILIES) or f"; known: {', '.join(FAMILIES)}"
-        msg = f"{where}: unknown family {family!r}{hint}"
-        raise BundleError("E401", msg)
-    if not isinstance(vocab_size, int) or not 4 < vocab_size <= 1 << 20:
-        msg = f"{where}: vocab_size must be a number in 5..1048576; got {vocab_size!r}"
-        raise BundleError("E401", msg)
-    widths = {k: v for k, v in model.items() if k not in ("family", "vocab_size")}
-    return Captioner(options_from(CaptionerOptions, widths, where), vocab_size)
+    out = path.with_name(path.name.removesuffix(UNFINISHED))
+    if unfinished(out).is_dir():
+        msg = f"the training of {out} has not ended; go on: edgedl train --out {out} --resume"
+        raise BundleError("E435", msg)
+    msg = (
+        f"{path} is not a run: model.json is missing; make one: "
+        f"edgedl train scenes-captioner --out {path}"
+    )
+    raise BundleError("E400", msg)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor, nn
@@ -13,12 +14,20 @@ if TYPE_CHECKING:
 Batch = tuple[Tensor, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Which part of the training data is held back for choosing: ``index`` of 0..``count`` - 1."""
+
+    index: int
+    count: int
+
+
 class Task(Protocol):
     """One kind of model, its data, and what is learnt from a batch.
 
-    Whatever is random comes from ``(seed, step)``: in ``batch`` from ``order.rng``, in ``loss``
-    from torch's own generator, which the loop seeds before each step. So a training that goes on
-    at step 700 needs no state of any generator to do what an uninterrupted one does.
+    Whatever is random in a step comes from ``order.rng(seed, step)``, or from torch's own
+    generator, which the loop seeds with both before it asks for the batch. So a training that goes
+    on at step 700 needs no state of any generator to do what an uninterrupted one does.
 
     Attributes:
         spec: How the network is fed and how its answer is read.

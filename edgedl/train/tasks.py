@@ -6,23 +6,36 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from edgedl.errors import ConfigError
 from edgedl.options import options_from, suggest
-from edgedl.train import captioning
+from edgedl.train import captioning, classification
 from edgedl.train.recipe import override, recipe_table
 
 if TYPE_CHECKING:
     from edgedl.train.recipe import Recipe
-    from edgedl.train.task import Task
+    from edgedl.train.task import Fold, Task
 
 
-def open_task(recipe: Recipe) -> Task:
+def open_task(recipe: Recipe, fold: Fold | None = None) -> Task:
     """Read the data, build the network: all that a recipe trains.
+
+    Args:
+        recipe: Of one of the tasks.
+        fold: Which part of the training data is ``val``; only for tasks whose samples have no
+            order.
 
     Raises:
         ConfigError: A value of the recipe does not fit.
         DataError: The data cannot be used.
     """
+    torch.manual_seed(recipe.seed)
+    if isinstance(recipe, classification.ClassificationRecipe):
+        return classification.Classification(recipe, fold)
+    if fold is not None:
+        msg = f"train.folds is for classification; got {recipe.task}: set train.folds = 0"
+        raise ConfigError("E205", msg)
     if isinstance(recipe, captioning.CaptioningRecipe):
         return captioning.Captioning(recipe)
     raise TypeError(recipe)
@@ -36,6 +49,7 @@ def recipe_class(task: object, where: str) -> type[Recipe]:
     """
     table: dict[str, type[Recipe]] = {
         "captioning": captioning.CaptioningRecipe,
+        "classification": classification.ClassificationRecipe,
     }
     if task not in table:
         hint = suggest(str(task), table) or f"; known: {', '.join(table)}"

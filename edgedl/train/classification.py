@@ -1,0 +1,238 @@
+"""Trains a classifier of pictures: any of the networks, on any pictures with labels."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edgedl.data.pictures import Pictures, PicturesOptions, open_pictures
+from edgedl.errors import ConfigError, DataError
+from edgedl.models.build import build, model_options, model_table
+from edgedl.models.weights import load_backbone
+from edgedl.options import options_from
+from edgedl.runtime.preprocess import Preprocessor
+from edgedl.spec import ImageSpec, ModelSpec
+from edgedl.train.augment import AugmentOptions, augment, mixup
+from edgedl.train.losses import ClassLoss
+from edgedl.train.order import Order, rng
+from edgedl.train.recipe import Recipe
+
+if TYPE_CHECKING:
+    from edgedl.train.task import Batch, Fold
+
+_MEASURED_AT_ONCE = 500
+_FIRST_PICTURES = 5000  # what a network's first layer may be set from
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassificationRecipe(Recipe):
+    """A training of a classifier of pictures.
+
+    Attributes:
+        data: Which pictures.
+        image: Keys of an ``ImageSpec``. What is left out comes from the data: the size where all
+            pictures have the same, ``gray8`` where they have one channel, mean and std.
+        model: ``family`` and its options; ``weights``, a file to start from; ``freeze``, to train
+            the head only.
+        augment: What changes in a picture each time it is shown.
+    """
+
+    task: Literal["classification"]
+    data: PicturesOptions
+    model: Mapping[str, Any]
+    image: Mapping[str, Any] = field(default_factory=dict)
+    augment: AugmentOptions = field(default_factory=AugmentOptions)
+
+    def __post_init__(self) -> None:
+        Recipe.__post_init__(self)
+        model_options(_without_start(self.model), "recipe [model]")
+        options_from(_Start, _start(self.model), "recipe [model]")
+        example = {"size_hw": (32, 32), **_plain(self.image.get("pixel_format", "rgb8"))}
+        spec = options_from(ImageSpec, {**example, **self.image}, "recipe [image]")
+        if spec.layout != "NCHW" or spec.dtype != "float32":
+            msg = f"image must be NCHW and float32 to train on; got {spec.layout} and {spec.dtype}"
+            raise ConfigError("E205", msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Start:
+    """What ``[model]`` says beside the network.
+
+    Attributes:
+        weights: A file whose tensors the network starts from, where names and shapes fit.
+        freeze: Train the head only.
+    """
+
+    weights: str = ""
+    freeze: bool = False
+
+
+class Classification:
+    """The task: pictures, their labels, and how well those are told."""
+
+    def __init__(self, recipe: ClassificationRecipe, fold: Fold | None = None) -> None:
+        options = recipe.data if fold is None else dataclasses.replace(recipe.data, val=0)
+        data = open_pictures(options)
+        if len(data.labels) < 2:
+            msg = f"{recipe.data.path}: a classifier needs at least 2 classes; got {data.labels}"
+            raise DataError("E352", msg)
+        train, val = data.splits["train"], data.splits.get("val")
+        if fold is not None:
+            train, val = _fold(train, fold, recipe.data.seed)
+        self._recipe, self.facts = recipe, data.facts
+        image = image_spec(recipe.image, train)
+        self.spec = ModelSpec(task="classification", image=image, labels=data.labels)
+        self._pixels, self._labels = _resized(image, train), torch.from_numpy(train.labels)
+        if recipe.image.keys().isdisjoint(("mean", "std")):
+            image = _normalising(image, self._pixels)
+            self.spec = dataclasses.replace(self.spec, image=image)
+        self._gain, self._bias = _affine(image)
+        self._val = None
+        if val is not None and len(val):
+            self._val = _resized(image, val), torch.from_numpy(val.labels)
+        self._order = Order(len(train), recipe.train.batch, recipe.seed)
+        self.steps_per_epoch: int | None = self._order.steps_per_epoch
+        self._loss = ClassLoss(recipe.train, self._labels, len(data.labels))
+        self._build(recipe, image, len(data.labels))
+
+    def _build(self, recipe: ClassificationRecipe, image: ImageSpec, classes: int) -> None:
+        options = model_options(_without_start(recipe.model), "recipe [model]")
+        is_rows = options.family == "row-classifier"  # type: ignore[union-attr]
+        sizes: dict[str, Any] = {"image_channels" if is_rows else "channels": image.channels}
+        if is_rows:
+            sizes["size_hw"] = image.size_hw
+        self.model = model_table(options, **sizes, classes=classes)
+        self.network = self.kept = build(self.model, "recipe [model]")
+        start = options_from(_Start, _start(recipe.model), "recipe [model]")
+        if start.weights:
+            load_backbone(self.network, Path(start.weights))
+        elif hasattr(self.network, "init_from"):
+            self.network.init_from(self._normalized(self._pixels[:_FIRST_PICTURES]))
+        self._frozen: list[nn.Module] = []
+        if start.freeze:
+            self._frozen = _freeze(self.network)
+
+    def batch(self, step: int) -> Batch:
+        """Return pictures (N, C, H, W) float32 and labels (N,), or parts of classes (N, K)."""
+        options = self._recipe.augment
+        rows = torch.from_numpy(self._order.indices(step))
+        epoch = self._order.epoch(step)
+        pictures = augment(self._pixels[rows], options, epoch=epoch, indices=rows)
+        labels = self._labels[rows]
+        made = self._normalized(pictures)
+        if options.mixup:
+            made, labels = mixup(made, labels, len(self.spec.labels), options.mixup)
+        return made, labels
+
+    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Return the mean cross-entropy."""
+        for module in self._frozen:  # frozen layers keep their statistics, too
+            module.eval()
+        pictures, labels = batch
+        return self._loss(network(pictures), labels)
+
+    def score(self, network: nn.Module) -> float:
+        """Return the accuracy on ``val``."""
+        if self._val is None:
+            return float("nan")
+        right = 0
+        pixels, labels = (torch.split(t, _MEASURED_AT_ONCE) for t in self._val)
+        for part, truths in zip(pixels, labels, strict=True):
+            right += int((network(self._normalized(part)).argmax(1) == truths).sum())
+        return right / len(self._val[1])
+
+    def close(self) -> None:
+        """Do nothing: all is in memory."""
+
+    def _normalized(self, pixels: Tensor) -> Tensor:
+        """Return uint8 pixels as the ``Preprocessor`` would: each product and sum rounded once."""
+        return pixels.float().mul_(self._gain).add_(self._bias)
+
+
+def image_spec(table: Mapping[str, Any], pictures: Pictures) -> ImageSpec:
+    """Return the spec a recipe's ``[image]`` means for these pictures.
+
+    Raises:
+        ConfigError: E205 no size is given and the pictures have several.
+    """
+    found: dict[str, Any] = {}
+    first = pictures.pictures[0]
+    if "size_hw" not in table:
+        sizes = {p.shape[:2] for p in pictures.pictures}
+        if len(sizes) > 1:
+            msg = f"the pictures have {len(sizes)} sizes; set image.size_hw, e.g. [64, 64]"
+            raise ConfigError("E205", msg)
+        found["size_hw"] = first.shape[:2]
+    default = "gray8" if first.ndim == 2 else "rgb8"
+    pixel_format = table.get("pixel_format", default)
+    return options_from(
+        ImageSpec,
+        {"pixel_format": pixel_format, **_plain(pixel_format), **found, **table},
+        "recipe [image]",
+    )
+
+
+def _plain(pixel_format: object) -> dict[str, Any]:
+    """Return a mean and std that change nothing."""
+    channels = 1 if pixel_format == "gray8" else 3
+    return {"mean": (0.0,) * channels, "std": (1.0,) * channels}
+
+
+def _normalising(image: ImageSpec, pixels: Tensor) -> ImageSpec:
+    """Return ``image`` with the mean and std of pixels (N, C, H, W)."""
+    some = pixels[:: max(1, len(pixels) // 10_000)].double() / 255
+    mean, std = some.mean((0, 2, 3)), some.std((0, 2, 3), correction=0).clamp(min=1e-3)
+    rounded = (tuple(round(float(v), 4) for v in values) for values in (mean, std))
+    return dataclasses.replace(image, **dict(zip(("mean", "std"), rounded, strict=True)))
+
+
+def _affine(image: ImageSpec) -> tuple[Tensor, Tensor]:
+    """Return gain and bias (C, 1, 1) such that a pixel's value is x * gain + bias."""
+    gain = np.array([1.0 / (255.0 * std) for std in image.std]).astype(np.float32)
+    bias = np.array([-m / s for m, s in zip(image.mean, image.std, strict=True)])
+    tensors = (torch.from_numpy(a).float().view(-1, 1, 1) for a in (gain, bias))
+    return next(tensors), next(tensors)
+
+
+def _resized(image: ImageSpec, pictures: Pictures) -> Tensor:
+    """Return all pictures (N, C, H, W) uint8, resized as the network's input is."""
+    plain = _plain(image.pixel_format)
+    spec = dataclasses.replace(image, dtype="uint8", **plain)
+    out = np.empty((len(pictures), *spec.shape[1:]), np.uint8)
+    formats = {2: Preprocessor(spec, "gray8"), 3: Preprocessor(spec, "bgr8")}
+    for i, picture in enumerate(pictures.pictures):
+        formats[picture.ndim].into(picture, out[i : i + 1])
+    return torch.from_numpy(out)
+
+
+def _fold(train: Pictures, fold: Fold, seed: int) -> tuple[Pictures, Pictures]:
+    """Return ``train`` without, and only, its part ``fold.index``; classes are spread evenly."""
+    place = np.empty(len(train), np.int64)
+    for label in np.unique(train.labels):
+        rows = rng(seed, int(label)).permutation(np.flatnonzero(train.labels == label))
+        place[rows] = (np.arange(len(rows)) + label) % fold.count
+    is_val = place == fold.index
+    return train.take(np.flatnonzero(~is_val)), train.take(np.flatnonzero(is_val))
+
+
+def _freeze(network: nn.Module) -> list[nn.Module]:
+    """Freeze all but the head; return the modules that stay in evaluation mode."""
+    head = str(getattr(network, "head", ""))
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name.startswith(f"{head}."))
+    return [module for name, module in network.named_modules() if name and name != head]
+
+
+def _start(model: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in model.items() if k in _Start.__dataclass_fields__}
+
+
+def _without_start(model: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in model.items() if k not in _Start.__dataclass_fields__}
