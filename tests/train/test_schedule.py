@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from edgedl.train.schedule import one_cycle, progress
+from edgedl.errors import ConfigError
+from edgedl.train.schedule import ScheduleOptions, progress, rate_factor
 
 
 def test_progress_is_steps_or_time_whichever_is_further():
@@ -16,11 +17,30 @@ def test_progress_is_steps_or_time_whichever_is_further():
     assert progress(100, 100, 0.0, 10.0) == 1.0
 
 
-def test_rises_linearly_and_falls_as_half_a_cosine():
-    assert one_cycle(0.0, 0.2) == 0.0
-    assert one_cycle(0.1, 0.2) == pytest.approx(0.5)
-    assert one_cycle(0.2, 0.2) == 1.0
-    assert one_cycle(0.6, 0.2) == pytest.approx(0.5)
-    assert one_cycle(0.4, 0.2) == pytest.approx(0.5 + 0.5 * math.cos(math.pi / 4))
-    assert one_cycle(1.0, 0.2) == pytest.approx(0.0)
-    assert one_cycle(0.0, 0.0) == 1.0
+def factors(*places, **options):
+    made = ScheduleOptions(**options)
+    return [rate_factor(made, place) for place in places]
+
+
+def test_cosine_rises_linearly_and_falls_as_half_a_cosine():
+    found = factors(0.0, 0.1, 0.2, 0.4, 0.6, 1.0, warmup=0.2)
+    assert found == pytest.approx([0, 0.5, 1, 0.5 + 0.5 * math.cos(math.pi / 4), 0.5, 0])
+    assert factors(0.0, warmup=0.0) == [1.0]
+
+
+def test_linear_falls_to_the_final_part():
+    found = factors(0.0, 0.25, 0.5, 0.75, 1.0, name="linear", warmup=0.5, final=0.2)
+    assert found == pytest.approx([0, 0.5, 1, 0.6, 0.2])
+
+
+def test_steps_and_constant():
+    found = factors(0.05, 0.2, 0.3, 0.6, 1.0, name="step", warmup=0.1, at=(0.3, 0.6), factor=0.5)
+    assert found == pytest.approx([0.5, 1, 0.5, 0.25, 0.25])
+    assert factors(0.5, 1.0, name="constant", final=0.0) == [1.0, 1.0]
+
+
+def test_places_outside_the_training():
+    with pytest.raises(ConfigError, match=r"schedule.at must be in 0..1; got \(1.5,\)"):
+        ScheduleOptions(at=(1.5,))
+    with pytest.raises(ConfigError, match=r"schedule.warmup must be in 0..0.99; got 1"):
+        ScheduleOptions(warmup=1.0)
