@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-from torch import nn
+from typing import TYPE_CHECKING, Any, Protocol
 
 from edgedl.errors import BundleError, ConfigError
 from edgedl.models.airbench import Airbench, AirbenchOptions
@@ -28,6 +26,9 @@ from edgedl.models.sequences import (
     TextClassifierOptions,
 )
 from edgedl.options import options_from, suggest
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Options = (
     LenetOptions

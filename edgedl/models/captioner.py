@@ -139,6 +139,10 @@ class Captioner(nn.Module):
         h, c = lstm_cell(gates, c)
         return self.words(h), h, c
 
+    def parts(self) -> dict[str, nn.Module]:
+        """Return ``encoder`` and ``step``, as modules that call the methods of these names."""
+        return {"encoder": Encoder(self), "step": Step(self)}
+
     def forward(self, image: Tensor, tokens: Tensor) -> Tensor:
         """Rate each next word of known sentences about pictures, (N, T, V)."""
         features, h, c = self.encode(image)
@@ -178,6 +182,32 @@ class Captioner(nn.Module):
         energy = self.score(torch.tanh(keys + query.unsqueeze(1)))
         weights = torch.softmax(energy, dim=1).transpose(1, 2)
         return torch.matmul(weights, values).squeeze(1), weights.squeeze(1)
+
+
+class Encoder(nn.Module):
+    """``Captioner.encode`` as a graph of its own."""
+
+    def __init__(self, network: Captioner) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return features (N, P, D), h and c (N, H) for image (N, 3, height, width)."""
+        return self.network.encode(image)
+
+
+class Step(nn.Module):
+    """``Captioner.decode_step`` as a graph of its own."""
+
+    def __init__(self, network: Captioner) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self, token: Tensor, h_in: Tensor, c_in: Tensor, features: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return logits (N, V), h_out and c_out (N, H)."""
+        return self.network.decode_step(token, h_in, c_in, features)
 
 
 def lstm_cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
