@@ -95,8 +95,8 @@ class GruCell(Cell):
     def forward(self, given: Tensor, state: State) -> State:
         """Return the next (h,)."""
         (h,) = state
-        of_r, of_z, of_n = given.split(self.hidden, dim=1)
-        from_r, from_z, from_n = self.state(h).split(self.hidden, dim=1)
+        of_r, of_z, of_n = torch.split(given, self.hidden, dim=1)
+        from_r, from_z, from_n = torch.split(self.state(h), self.hidden, dim=1)
         r, z = torch.sigmoid(of_r + from_r), torch.sigmoid(of_z + from_z)
         n = torch.tanh(of_n + r * from_n)
         return (n + z * (h - n),)
@@ -115,7 +115,7 @@ class LstmCell(Cell):
     def forward(self, given: Tensor, state: State) -> State:
         """Return the next (h, c)."""
         h, c = state
-        i, f, g, o = (given + self.state(h)).split(self.hidden, dim=1)
+        i, f, g, o = torch.split(given + self.state(h), self.hidden, dim=1)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         return torch.sigmoid(o) * torch.tanh(c), c
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 
@@ -15,10 +17,10 @@ class Layer:
     Attributes:
         name: Its path in the network.
         kind: Its class.
-        shape: Of its output for one sample, batch axis left out.
+        shape: Of its output for one sample, batch axis left out; of the last call.
         parameters: Of this layer alone.
-        macs: Multiply-accumulates for one sample.
-        activation_bytes: Of its output for one sample, in float32.
+        macs: Multiply-accumulates for one sample, in all calls.
+        activation_bytes: Of its outputs for one sample in float32, in all calls.
     """
 
     name: str
@@ -34,7 +36,7 @@ class Summary:
     """A network's layers and their sums.
 
     Attributes:
-        layers: In the order they ran.
+        layers: In the order they first ran.
         parameters: Of the whole network.
         trained: Of these, how many are trained.
         macs: For one sample.
@@ -48,14 +50,95 @@ class Summary:
     activation_bytes: int
 
     def training_bytes(self, batch: int, moments: int = 2) -> int:
-        """Estimate the memory of training: weights, gradients, moments, kept activations."""
+        """Estimate the memory of training in float32.
+
+        Args:
+            batch: Samples per step.
+            moments: Numbers that the optimiser keeps for each trained one.
+
+        Returns:
+            Weights, gradients, moments, and the activations that are kept for the way back.
+        """
         return 4 * (self.parameters + (1 + moments) * self.trained) + self.activation_bytes * batch
 
     def lines(self) -> list[str]:
-        """Return the table to print, a line each."""
-        raise NotImplementedError
+        """Return the table to print, a line each, and below it the sums."""
+        rows = [("layer", "kind", "output", "parameters", "MMAC")]
+        for layer in self.layers:
+            shape = " x ".join(map(str, layer.shape))
+            macs = f"{layer.macs / 1e6:.3f}"
+            rows.append((layer.name, layer.kind, shape, f"{layer.parameters:,}", macs))
+        rows.append(("sum", "", "", f"{self.parameters:,}", f"{self.macs / 1e6:.3f}"))
+        wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return [
+            "  ".join(
+                text.rjust(width) if index > 2 else text.ljust(width)
+                for index, (text, width) in enumerate(zip(row, wide, strict=True))
+            ).rstrip()
+            for row in rows
+        ]
 
 
 def summarize(network: nn.Module, inputs: Sequence[Tensor]) -> Summary:
-    """Run ``network`` once on ``inputs`` (a batch of two or more) and say what each layer costs."""
-    raise NotImplementedError
+    """Run ``network`` once on ``inputs``, a batch of any size, and say what each layer costs.
+
+    Products of activations with each other, as in attention, are not counted.
+    """
+    ran: dict[str, Layer] = {}
+    hooks = [
+        module.register_forward_hook(_recorder(name, ran, len(inputs[0])))
+        for name, module in network.named_modules()
+        if not any(True for _ in module.children())
+    ]
+    training = network.training
+    try:
+        with torch.inference_mode():
+            network.eval()(*inputs)
+    finally:
+        network.train(training)
+        for hook in hooks:
+            hook.remove()
+    layers = tuple(ran.values())
+    parameters = list(network.parameters())
+    return Summary(
+        layers=layers,
+        parameters=sum(p.numel() for p in parameters),
+        trained=sum(p.numel() for p in parameters if p.requires_grad),
+        macs=sum(layer.macs for layer in layers),
+        activation_bytes=sum(layer.activation_bytes for layer in layers),
+    )
+
+
+def _recorder(
+    name: str, ran: dict[str, Layer], batch: int
+) -> Callable[[nn.Module, object, object], None]:
+    """Return a hook that adds one call of a layer to what ``ran``.
+
+    A layer that sees every frame of a clip has a batch of N · T; that counts as T calls.
+    """
+
+    def record(module: nn.Module, _: object, output: object) -> None:
+        if not isinstance(output, Tensor):
+            return
+        before = ran.get(name)
+        ran[name] = Layer(
+            name=name,
+            kind=type(module).__name__,
+            shape=tuple(output.shape[1:]),
+            parameters=sum(p.numel() for p in module.parameters(recurse=False)),
+            macs=_macs(module, output) // batch + (before.macs if before else 0),
+            activation_bytes=4 * output.numel() // batch
+            + (before.activation_bytes if before else 0),
+        )
+
+    return record
+
+
+def _macs(module: nn.Module, output: Tensor) -> int:
+    """Count the multiply-accumulates of a convolution or linear layer; 0 for all others."""
+    if isinstance(module, nn.Conv2d):
+        kernel = math.prod(module.kernel_size) * module.in_channels // module.groups
+        return output.numel() * kernel
+    if isinstance(module, nn.Linear):
+        return output.numel() * module.in_features
+    return 0

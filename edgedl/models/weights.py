@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError  # what torch.load raises; nothing is unpickled here
 from typing import TYPE_CHECKING
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from edgedl.errors import BundleError
 from edgedl.options import suggest
@@ -82,4 +85,56 @@ def load_backbone(module: nn.Module, path: Path, *, head: str = "") -> Loaded:
         BundleError: E403 the file is missing, E410 it is not a file of weights, E413 nothing in it
             fits.
     """
-    raise NotImplementedError
+    tensors = {_bare(name): tensor for name, tensor in _read(path).items()}
+    head = head or getattr(module, "head", "")
+    wanted = module.state_dict()
+    fitting = {
+        name: tensors[name]
+        for name, own in wanted.items()
+        if name in tensors
+        and tensors[name].shape == own.shape
+        and not (head and name.startswith(f"{head}."))
+    }
+    if not any(name.endswith("weight") for name in fitting):
+        example = next(iter(tensors), "nothing")
+        msg = (
+            f"nothing in {path} fits the network: it holds {example!r} and {len(tensors) - 1} "
+            f"more, the network {next(iter(wanted))!r}; take the weights of the same family and width"
+        )
+        raise BundleError("E413", msg)
+    module.load_state_dict(fitting, strict=False)
+    return Loaded(
+        loaded=tuple(fitting),
+        kept=tuple(name for name in wanted if name not in fitting),
+        unused=tuple(name for name in tensors if name not in fitting),
+    )
+
+
+def _bare(name: str) -> str:
+    """Return a tensor's name without what wrappers put in front."""
+    for prefix in ("module.", "_orig_mod.", "model."):
+        name = name.removeprefix(prefix)
+    return name
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a file of either format; of a PyTorch file nothing but tensors."""
+    if not path.is_file():
+        msg = f"{path} is missing; name a .safetensors or PyTorch file"
+        raise BundleError("E403", msg)
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        table = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as err:
+        first = str(err).partition("\n")[0]
+        msg = f"{path} is not a file of weights alone: {first}; save a state_dict"
+        raise BundleError("E410", msg) from err
+    for key in ("state_dict", "model"):
+        table = table.get(key, table) if isinstance(table, dict) else table
+    tensors = table if isinstance(table, dict) else {}
+    tensors = {name: tensor for name, tensor in tensors.items() if isinstance(tensor, Tensor)}
+    if not tensors:
+        msg = f"{path} holds no named tensors; save a state_dict"
+        raise BundleError("E410", msg)
+    return tensors
