@@ -10,6 +10,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from edgedl.html_page import escape, png_uri
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -92,6 +94,11 @@ def series(true: npt.NDArray[np.float32], found: npt.NDArray[np.float32], name: 
     axes.legend()
     axes.grid(alpha=0.3)
     return _png(figure)
+
+
+def image(png: bytes, what: str) -> str:
+    """Return the HTML of a PNG as wide as it is, or as the page."""
+    return f'<img class="wide" src="{png_uri(png)}" alt="{escape(what)}">'
 
 
 def _figure(width: float, height: float, rows: int) -> tuple[Figure, Sequence[Any]]:

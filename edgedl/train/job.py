@@ -13,9 +13,10 @@ import torch
 from edgedl.bundle.files import new_folder, write_file
 from edgedl.errors import BundleError
 from edgedl.timing import machine_facts
+from edgedl.train.charts import curves
 from edgedl.train.fit import Report, fit
 from edgedl.train.measure import measure
-from edgedl.train.report import draw_curves, write_report
+from edgedl.train.report import write_report
 from edgedl.train.run_folder import Run, to_toml, unfinished, write_run
 from edgedl.train.task import Fold, Task
 from edgedl.train.tasks import open_task, read_recipe
@@ -103,7 +104,7 @@ def _write(folder: Path, recipe: Recipe, trained: list[_Trained]) -> None:
     if len(trained) > 1:
         metrics["folds"] = _about_folds(trained)
     write_run(folder, recipe, task, metrics)
-    draw_curves(history, folder / "curves.png")
+    (folder / "curves.png").write_bytes(curves(history))
     write_report(Run.open(folder), measured, folder / "report.html")
 
 
