@@ -1,4 +1,4 @@
-"""What goes into a network: the one definition of pre-processing, and of a tensor."""
+"""What goes into a network and comes out of it: the one definition of pre-processing."""
 
 from __future__ import annotations
 
@@ -14,6 +14,41 @@ Fit = Literal["stretch", "letterbox", "crop"]
 Layout = Literal["NCHW", "NHWC"]
 DType = Literal["float32", "float16", "uint8", "int8"]
 ModelPixelFormat = Literal["rgb8", "bgr8", "gray8"]
+Task = Literal[
+    "captioning",
+    "classification",
+    "clip-classification",
+    "text-generation",
+    "text-classification",
+    "regression",
+]
+KINDS: Mapping[Task, str] = {
+    "captioning": "captioner",
+    "classification": "classifier",
+    "clip-classification": "clip-classifier",
+    "text-generation": "text-generator",
+    "text-classification": "text-classifier",
+    "regression": "regressor",
+}
+ROLES: Mapping[Task, tuple[str, ...]] = {
+    "captioning": ("encoder", "step"),
+    "classification": ("model",),
+    "clip-classification": ("encoder", "model"),
+    "text-generation": ("step",),
+    "text-classification": ("model",),
+    "regression": ("model",),
+}
+NEEDS: Mapping[Task, tuple[str, ...]] = {
+    "captioning": ("image", "tokens"),
+    "classification": ("image", "labels"),
+    "clip-classification": ("image", "clip", "labels"),
+    "text-generation": ("text", "tokens"),
+    "text-classification": ("text", "tokens", "labels"),
+    "regression": ("series",),
+}
+"""Which parts of a ``ModelSpec`` a task has."""
+
+_MAX_STEPS = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,3 +148,134 @@ class TensorSpec:
     def from_dict(cls, table: Mapping[str, Any]) -> TensorSpec:
         """Read a record written by ``to_dict``."""
         return cls(name=table["name"], dtype=table["dtype"], shape=tuple(table["shape"]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipSpec:
+    """How a video becomes a clip.
+
+    Attributes:
+        frames: T, frames of a clip, 1..4096.
+        every: Of a live source every so many-th frame is taken, >= 1.
+    """
+
+    frames: int
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        _check_sizes("clip", frames=self.frames, every=self.every)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextSpec:
+    """How a text becomes tokens; ``edgedl.tokenizer.Tokenizer`` executes it.
+
+    Attributes:
+        unit: Whether a token is one character, or one word or punctuation mark.
+        lower: Read capital letters as small ones.
+        length: T, tokens of a text: longer ones are cut, shorter ones padded on the right. 0 for
+            a text that is generated.
+    """
+
+    unit: Literal["character", "word"]
+    lower: bool = False
+    length: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.length <= _MAX_STEPS:
+            msg = f"text length must be in 0..{_MAX_STEPS}; got {self.length}"
+            raise ConfigError("E205", msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesSpec:
+    """How the rows of a table become a window, and what is predicted from it.
+
+    Attributes:
+        inputs: F names of the columns that are seen.
+        outputs: O names of the columns that are predicted.
+        window: T, rows that are seen.
+        horizon: So many rows after the last one seen lies the predicted one, >= 1.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    window: int
+    horizon: int = 1
+
+    def __post_init__(self) -> None:
+        _check_sizes("series", window=self.window, horizon=self.horizon)
+        for name in ("inputs", "outputs"):
+            columns = getattr(self, name)
+            if not columns or len(set(columns)) != len(columns):
+                msg = f"series {name} must name at least one column, each once; got {columns}"
+                raise ConfigError("E205", msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """All that is needed to feed a model and to read its answer, whatever runs it.
+
+    Attributes:
+        task: What it does; decides which of the others are there.
+        image: Pictures to tensors: captioning, classification, clip-classification.
+        clip: Frames of a clip: clip-classification.
+        text: Texts to tokens: text-generation, text-classification.
+        series: Tables to windows: regression.
+        labels: Names of the classes, in the order of the logits.
+        tokens: Words or characters, in the order of their ids; see ``edgedl.vocab``.
+    """
+
+    task: Task
+    image: ImageSpec | None = None
+    clip: ClipSpec | None = None
+    text: TextSpec | None = None
+    series: SeriesSpec | None = None
+    labels: tuple[str, ...] = ()
+    tokens: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        needed = set(NEEDS[self.task])
+        for name in ("image", "clip", "text", "series", "labels", "tokens"):
+            if bool(getattr(self, name)) != (name in needed):
+                what = "needs" if name in needed else "has no"
+                msg = f"a model for {self.task} {what} {name}"
+                raise ConfigError("E205", msg)
+
+    @property
+    def kind(self) -> str:
+        """What the manifest calls such a model."""
+        return KINDS[self.task]
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Names of its graphs."""
+        return ROLES[self.task]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as plain JSON values; what is not there is left out."""
+        table = {k: v for k, v in asdict(self).items() if v}
+        return {k: _plain(v) for k, v in table.items()}
+
+    @classmethod
+    def from_dict(cls, table: Mapping[str, Any], where: str = "model spec") -> ModelSpec:
+        """Read a record written by ``to_dict``.
+
+        Raises:
+            ConfigError: A key is unknown, missing, of the wrong type, or out of range.
+        """
+        return options_from(cls, table, where)
+
+
+def _check_sizes(record: str, **sizes: int) -> None:
+    for name, size in sizes.items():
+        if not 1 <= size <= _MAX_STEPS:
+            msg = f"{record} {name} must be in 1..{_MAX_STEPS}; got {size}"
+            raise ConfigError("E205", msg)
+
+
+def _plain(value: Any) -> Any:
+    """Return tuples as lists, in a table as well."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return list(value) if isinstance(value, tuple) else value
