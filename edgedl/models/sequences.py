@@ -32,8 +32,12 @@ class Reader(nn.Module):
         self.dropout = nn.Dropout(options.dropout)
         self.fc = nn.Linear(options.outputs, outputs)
 
-    def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return (N, outputs) for sequences (N, T, inputs); ``mask`` as ``Recurrent`` takes it."""
+    def forward(self, features: Tensor) -> Tensor:
+        """Return (N, outputs) for sequences (N, T, inputs)."""
+        return self.read(features)
+
+    def read(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return (N, outputs) for padded sequences; ``mask`` (N, T) as ``Recurrent`` takes it."""
         y, state = self.recurrent(features, None, mask)
         out: Tensor = self.fc(self.dropout(self._kept(y, state[0], mask)))
         return out
@@ -218,8 +222,7 @@ class TextClassifier(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return logits (N, K) for tokens (N, T) int64."""
-        logits: Tensor = self.reader(self.embedding(tokens), tokens != PAD)
-        return logits
+        return self.reader.read(self.embedding(tokens), tokens != PAD)
 
     def parts(self) -> dict[str, nn.Module]:
         """Return ``model``: tokens (N, T) -> logits (N, K)."""

@@ -99,7 +99,7 @@ def load_backbone(module: nn.Module, path: Path, *, head: str = "") -> Loaded:
         example = next(iter(tensors), "nothing")
         msg = (
             f"nothing in {path} fits the network: it holds {example!r} and {len(tensors) - 1} "
-            f"more, the network {next(iter(wanted))!r}; take the weights of the same family and width"
+            f"more, the network {next(iter(wanted))!r}; take weights of its family and width"
         )
         raise BundleError("E413", msg)
     module.load_state_dict(fitting, strict=False)

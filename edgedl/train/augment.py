@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from edgedl.errors import ConfigError
 
-Padding = Literal["reflect", "zero", "edge"]
+Padding = Literal["reflect", "edge", "zero"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class AugmentOptions:
         saturation: The same for differences to grey.
         hue: Part of the colour circle that colours turn at most, each way; 0..0.5.
         erase: Side of a square that is set to ``fill``, in pixels.
-        fill: Value of erased pixels and of ``zero`` padding, as the pictures' values.
+        fill: Value of erased pixels, 0..255.
         mixup: Parameter of the Beta distribution that says how much of a second picture is
             mixed in.
         time_jitter: Frames by which a clip's frames are taken too early or too late at most.
@@ -53,7 +53,7 @@ class AugmentOptions:
     saturation: float = 0.0
     hue: float = 0.0
     erase: int = 0
-    fill: float = 0.0
+    fill: int = 0
     mixup: float = 0.0
     time_jitter: int = 0
 
@@ -68,7 +68,7 @@ class AugmentOptions:
             "saturation": (0, 1),
             "hue": (0, 0.5),
             "erase": (0, 1024),
-            "fill": (-255, 255),
+            "fill": (0, 255),
             "mixup": (0, 10),
             "time_jitter": (0, 64),
         }
@@ -87,7 +87,7 @@ def augment(
         pictures: uint8 0..255, or float32 0..1; not yet normalised.
         options: What to do.
         epoch: For ``flip = "alternate"``.
-        indices: (N,) which sample of the data each picture is; for the same.
+        indices: (N,) int64, which sample of the data each picture is; for the same.
 
     Returns:
         Pictures of the same type; the given ones are left as they are.
@@ -98,11 +98,12 @@ def augment(
         pictures = warp(pictures, _affine(len(pictures), options))
     if options.translate:
         moves = torch.randint(-options.translate, options.translate + 1, (2, len(pictures)))
-        pictures = move(pictures, moves[0], moves[1], options.padding, options.fill)
+        pictures = move(pictures, moves[0], moves[1], options.padding)
     if options.brightness or options.contrast or options.saturation or options.hue:
         pictures = recolour(pictures, options)
     if options.erase:
-        pictures = erase(pictures, options.erase, options.fill)
+        fill = options.fill / 255 if pictures.is_floating_point() else options.fill
+        pictures = erase(pictures, options.erase, fill)
     return pictures
 
 
@@ -111,7 +112,7 @@ def flip(pictures: Tensor, mirrored: Tensor) -> Tensor:
     return torch.where(mirrored.view(-1, 1, 1, 1), pictures.flip(3), pictures)
 
 
-def move(pictures: Tensor, down: Tensor, right: Tensor, padding: Padding, fill: float) -> Tensor:
+def move(pictures: Tensor, down: Tensor, right: Tensor, padding: Padding) -> Tensor:
     """Move each picture by whole pixels.
 
     Args:
@@ -119,8 +120,7 @@ def move(pictures: Tensor, down: Tensor, right: Tensor, padding: Padding, fill: 
         down: (N,) int64, negative is up.
         right: (N,) int64, negative is left.
         padding: What comes in: the picture mirrored at its outermost pixel, that pixel, or
-            ``fill``.
-        fill: For ``zero``.
+            0.
     """
     n, _, height, width = pictures.shape
     y, outside_y = _from(height, down, padding)
@@ -130,7 +130,7 @@ def move(pictures: Tensor, down: Tensor, right: Tensor, padding: Padding, fill: 
     flat = pictures.reshape(n, -1, height * width)
     out = flat.gather(2, at.expand(-1, flat.shape[1], -1)).view(pictures.shape)
     if padding == "zero":
-        out.masked_fill_(outside_y.view(n, 1, height, 1) | outside_x.view(n, 1, 1, width), fill)
+        out.masked_fill_(outside_y.view(n, 1, height, 1) | outside_x.view(n, 1, 1, width), 0)
     return out
 
 
