@@ -40,12 +40,12 @@ class ImageClassifier(nn.Module):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> ImageClassifier:
-        """Switch between training and evaluation; what is frozen stays in evaluation."""
+        """Switch between training and evaluation; frozen norms stay in evaluation."""
         super().train(mode)
-        if self.frozen and mode:
-            for name, module in self.named_modules():
-                if name and name != self.head and not self.head.startswith(f"{name}."):
-                    module.train(mode=False)
+        if self.frozen:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
         return self
 
 
