@@ -18,7 +18,7 @@ from edgedl.models.build import build, model_options, model_table
 from edgedl.models.weights import load_backbone
 from edgedl.options import options_from
 from edgedl.runtime.preprocess import Preprocessor
-from edgedl.spec import ImageSpec, ModelSpec
+from edgedl.spec import Fit, ImageSpec, ModelPixelFormat, ModelSpec, Resize
 from edgedl.train.augment import AugmentOptions, augment, mixup
 from edgedl.train.losses import ClassLoss
 from edgedl.train.order import Order, rng
@@ -32,13 +32,34 @@ _FIRST_PICTURES = 5000  # what a network's first layer may be set from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImageOptions:
+    """The section ``[image]``: the keys of an ``ImageSpec``.
+
+    What is left out comes from the data: the size where all pictures have the same, ``gray8``
+    where they have one channel, mean and std of the training pictures.
+    """
+
+    size_hw: tuple[int, ...] | None = None
+    resize: Resize | None = None
+    fit: Fit | None = None
+    fill: int | None = None
+    pixel_format: ModelPixelFormat | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Return what is not left out."""
+        table = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {name: value for name, value in table.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClassificationRecipe(Recipe):
     """A training of a classifier of pictures.
 
     Attributes:
         data: Which pictures.
-        image: Keys of an ``ImageSpec``. What is left out comes from the data: the size where all
-            pictures have the same, ``gray8`` where they have one channel, mean and std.
+        image: How a picture becomes the network's input, as far as the data does not say it.
         model: ``family`` and its options; ``weights``, a file to start from; ``freeze``, to train
             the head only.
         augment: What changes in a picture each time it is shown.
@@ -47,18 +68,17 @@ class ClassificationRecipe(Recipe):
     task: Literal["classification"]
     data: PicturesOptions
     model: Mapping[str, Any]
-    image: Mapping[str, Any] = field(default_factory=dict)
+    image: ImageOptions = field(default_factory=ImageOptions)
     augment: AugmentOptions = field(default_factory=AugmentOptions)
 
     def __post_init__(self) -> None:
         Recipe.__post_init__(self)
         model_options(_without_start(self.model), "recipe [model]")
         options_from(_Start, _start(self.model), "recipe [model]")
-        example = {"size_hw": (32, 32), **_plain(self.image.get("pixel_format", "rgb8"))}
-        spec = options_from(ImageSpec, {**example, **self.image}, "recipe [image]")
-        if spec.layout != "NCHW" or spec.dtype != "float32":
-            msg = f"image must be NCHW and float32 to train on; got {spec.layout} and {spec.dtype}"
-            raise ConfigError("E205", msg)
+        given = self.image.given()
+        example = {"size_hw": (32, 32), **_plain(given.get("pixel_format", "rgb8"))}
+        if "pixel_format" in given or not {"mean", "std"} & given.keys():
+            options_from(ImageSpec, {**example, **given}, "recipe [image]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +110,7 @@ class Classification:
         image = image_spec(recipe.image, train)
         self.spec = ModelSpec(task="classification", image=image, labels=data.labels)
         self._pixels, self._labels = _resized(image, train), torch.from_numpy(train.labels)
-        if recipe.image.keys().isdisjoint(("mean", "std")):
+        if recipe.image.mean is None and recipe.image.std is None:
             image = _normalising(image, self._pixels)
             self.spec = dataclasses.replace(self.spec, image=image)
         self._gain, self._bias = _affine(image)
@@ -156,27 +176,22 @@ class Classification:
         return pixels.float().mul_(self._gain).add_(self._bias)
 
 
-def image_spec(table: Mapping[str, Any], pictures: Pictures) -> ImageSpec:
+def image_spec(options: ImageOptions, pictures: Pictures) -> ImageSpec:
     """Return the spec a recipe's ``[image]`` means for these pictures.
 
     Raises:
         ConfigError: E205 no size is given and the pictures have several.
     """
-    found: dict[str, Any] = {}
-    first = pictures.pictures[0]
-    if "size_hw" not in table:
+    found, first = options.given(), pictures.pictures[0]
+    if options.size_hw is None:
         sizes = {p.shape[:2] for p in pictures.pictures}
         if len(sizes) > 1:
             msg = f"the pictures have {len(sizes)} sizes; set image.size_hw, e.g. [64, 64]"
             raise ConfigError("E205", msg)
         found["size_hw"] = first.shape[:2]
     default = "gray8" if first.ndim == 2 else "rgb8"
-    pixel_format = table.get("pixel_format", default)
-    return options_from(
-        ImageSpec,
-        {"pixel_format": pixel_format, **_plain(pixel_format), **found, **table},
-        "recipe [image]",
-    )
+    pixel_format = found.setdefault("pixel_format", default)
+    return options_from(ImageSpec, {**_plain(pixel_format), **found}, "recipe [image]")
 
 
 def _plain(pixel_format: object) -> dict[str, Any]:

@@ -90,7 +90,7 @@ class Run:
                 vocabulary of another size.
         """
         size, tokens = self.model.get("vocab_size"), self.model_spec.tokens
-        if size is not None and size != len(tokens):
+        if isinstance(size, int) and size != len(tokens):
             msg = (
                 f"{self.path}: spec.json has {len(tokens)} tokens; model.json says {size}; "
                 "train again"

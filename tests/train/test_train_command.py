@@ -9,6 +9,7 @@ import edgedl.train
 from edgedl.cli import train as command
 from edgedl.cli.parser import Parser
 from edgedl.errors import ConfigError, UsageError
+from edgedl.train import Stopped
 
 
 def parse(*argv):
@@ -22,23 +23,16 @@ def trained(monkeypatch, tmp_path):
     """Replace the training by one that is done at once; returns what it was asked for."""
     asked = {}
 
-    test = {
-        "exact": 0.975,
-        "n": 2000,
-        "exact_interval": [0.967, 0.981],
-        "bleu4": 0.79,
-        "cider_d": 5.4,
-    }
-    metrics = {"test": test, "val": {"exact": 0.98}, "steps": 10, "seconds": 12.3}
+    test = {"exact": 0.975, "exact_low": 0.967, "exact_high": 0.981, "bleu4": 0.79, "n": 2000}
+    metrics = {"test": test, "val": {"exact": 0.98, "n": 512}, "steps": 10, "seconds": 12.3}
     result = SimpleNamespace(
         path=tmp_path / "run",
-        metrics={**metrics, "precision": "bf16"},
-        recipe={"train": {"steps": 25}},
+        metrics={**metrics, "precision": "bf16", "ended_by": "minutes"},
     )
 
-    def pretended(recipe, out, overrides, progress, force):
+    def pretended(recipe, out, overrides, progress, *, force, resume):
         assert callable(progress)
-        asked.update(recipe=recipe, out=out, overrides=overrides, force=force)
+        asked.update(recipe=recipe, out=out, overrides=overrides, force=force, resume=resume)
         return result
 
     monkeypatch.setattr(edgedl.train, "train", pretended)
@@ -56,12 +50,44 @@ def test_prints_quality_and_what_to_type_next(trained, capsys):
         "out": "x",
         "overrides": {"train.steps": "5", "train.minutes": 1.0, "seed": 3},
         "force": True,
+        "resume": False,
     }
     out, err = capsys.readouterr()
-    assert "97.5% exact on 2000 held-out pictures (95 %: 96.7% to 98.1%)" in out
-    assert "the time ended training after 10 of 25 steps" in out
+    assert "exact 97.5 % (95 %: 96.70 to 98.10), n = 2000 on test" in out
+    assert "exact 98 %, n = 512 on val" in out
+    assert "the time ended training after 10 steps" in out
     assert err.startswith("next: edgedl export ")
-    assert err.endswith("run --out scenes.edge\n")
+    assert err.endswith("run --out run.edge\n")
+
+
+def test_data_is_a_place_or_a_name(trained, tmp_path):
+    args = parse("mnist-cnn", "--data", str(tmp_path), "--on-bad-sample", "skip")
+    args.run(args)
+    assert trained["overrides"] == {"data.path": str(tmp_path), "data.on_bad_sample": "skip"}
+    args = parse("mnist-cnn", "--data", "fashion-mnist")
+    args.run(args)
+    assert trained["overrides"] == {"data.path": "fashion-mnist"}
+
+
+def test_stopped_says_how_to_go_on(monkeypatch, capsys):
+    def stopped(*_, **__):
+        raise Stopped(321, 15)
+
+    monkeypatch.setattr(edgedl.train, "train", stopped)
+    args = parse("scenes-captioner", "--out", "my run")
+    assert args.run(args) == 143
+    err = capsys.readouterr().err
+    assert "stopped after step 321; saved" in err
+    assert "edgedl train --out 'my run' --resume" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "text"), [([], "name a recipe"), (["mnist-cnn", "--dry-run", "--resume"], "no --res")]
+)
+def test_words_that_do_not_go_together(words, text):
+    args = parse(*words)
+    with pytest.raises(UsageError, match=text):
+        args.run(args)
 
 
 @pytest.mark.usefixtures("trained")
