@@ -1,5 +1,6 @@
 """Networks by name."""
 
+import inspect
 import json
 
 import pytest
@@ -36,6 +37,26 @@ def test_a_table_rebuilds_its_network(family):
     sizes = {key: SIZES[key] for key in families()[family].sizes}
     assert model_table(network.options, **sizes) == table
     assert set(network.parts()) <= {"model", "step", "encoder"}
+
+
+@pytest.mark.parametrize(
+    ("family", "role", "inputs"),
+    [
+        ("captioner", "encoder", ["image"]),
+        ("captioner", "step", ["token", "h_in", "c_in", "features"]),
+        ("vgg11", "model", ["image"]),
+        ("row-classifier", "model", ["image"]),
+        ("char-lm", "step", ["token", "h_in", "c_in"]),
+        ("text-classifier", "model", ["tokens"]),
+        ("clip-classifier", "encoder", ["image"]),
+        ("clip-classifier", "model", ["features"]),
+        ("regressor", "model", ["window"]),
+    ],
+)
+def test_parts_take_what_their_graphs_are_given(family, role, inputs):
+    with torch.device("meta"):
+        part = build(table_of(family), "model.json").parts()[role]
+    assert list(inspect.signature(part.forward).parameters) == inputs
 
 
 def refused(change):

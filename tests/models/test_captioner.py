@@ -101,6 +101,16 @@ def test_a_picture_does_not_depend_on_its_batch(network):
         torch.testing.assert_close(a[1:2], b, rtol=1e-4, atol=1e-5)
 
 
+def test_parts_are_its_two_steps(network):
+    parts, image = network.parts(), torch.randn(2, 3, 16, 24)
+    with torch.inference_mode():
+        features, h, c = parts["encoder"](image)
+        torch.testing.assert_close((features, h, c), network.encode(image))
+        token = torch.tensor([1, 5])
+        got = parts["step"](token, h, c, features)
+        torch.testing.assert_close(got, network.decode_step(token, h, c, features))
+
+
 def test_greedy_takes_the_best_word_until_all_ended(network):
     image = torch.randn(3, 3, 16, 24)
     with torch.inference_mode():
