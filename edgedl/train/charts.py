@@ -101,10 +101,10 @@ def image(png: bytes, what: str) -> str:
     return f'<img class="wide" src="{png_uri(png)}" alt="{escape(what)}">'
 
 
-def _figure(width: float, height: float, rows: int) -> tuple[Figure, Sequence[Any]]:
+def _figure(width: float, height: float, rows: int) -> tuple[Figure, list[Any]]:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, figure.subplots(rows, 1, sharex=rows > 1, squeeze=False)[:, 0]
+    return figure, figure.subplots(rows, 1, sharex=rows > 1, squeeze=False)[:, 0].tolist()
 
 
 def _png(figure: Figure) -> bytes:

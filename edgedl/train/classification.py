@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import torch
@@ -134,7 +134,7 @@ class Classification:
         if start.weights:
             load_backbone(self.network, Path(start.weights))
         elif hasattr(self.network, "init_from"):
-            self.network.init_from(self._normalized(self._pixels[:_FIRST_PICTURES]))
+            cast("Any", self.network).init_from(self._normalized(self._pixels[:_FIRST_PICTURES]))
         self._frozen: list[nn.Module] = []
         if start.freeze:
             self._frozen = _freeze(self.network)
@@ -204,8 +204,8 @@ def _normalising(image: ImageSpec, pixels: Tensor) -> ImageSpec:
     """Return ``image`` with the mean and std of pixels (N, C, H, W)."""
     some = pixels[:: max(1, len(pixels) // 10_000)].double() / 255
     mean, std = some.mean((0, 2, 3)), some.std((0, 2, 3), correction=0).clamp(min=1e-3)
-    rounded = (tuple(round(float(v), 4) for v in values) for values in (mean, std))
-    return dataclasses.replace(image, **dict(zip(("mean", "std"), rounded, strict=True)))
+    rounded = [tuple(round(float(v), 4) for v in values) for values in (mean, std)]
+    return dataclasses.replace(image, mean=rounded[0], std=rounded[1])
 
 
 def _affine(image: ImageSpec) -> tuple[Tensor, Tensor]:

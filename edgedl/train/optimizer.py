@@ -138,7 +138,7 @@ def orthogonal(update: Tensor, steps: int = 3) -> Tensor:
     Newton and Schulz's iteration with the coefficients of the source above, in bfloat16, which
     is exact enough for the direction of a step.
     """
-    x = update.reshape(len(update), -1).bfloat16()
+    x: Tensor = update.reshape(len(update), -1).bfloat16()
     x = x / (x.norm() + 1e-7)
     is_tall = x.shape[0] > x.shape[1]
     x = x.T if is_tall else x

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -113,7 +113,7 @@ def _text_sections(shown: Measured) -> list[str]:
 
 
 def _gallery(
-    title: str, shown: Measured, numbers: Sequence[int], caption: Callable[[int], str]
+    title: str, shown: Measured, numbers: Iterable[int], caption: Callable[[int], str]
 ) -> str:
     """Return samples side by side: a picture or the first of a clip, or a text."""
     figures = []

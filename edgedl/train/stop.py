@@ -44,7 +44,8 @@ def catch_signals() -> Iterator[Signals]:
     if threading.current_thread() is not threading.main_thread():
         yield signals
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = (int(signal.SIGTERM), int(signal.SIGINT))
+    before = {number: signal.getsignal(number) for number in numbers}
 
     def note(number: int, _: Any) -> None:
         signals.caught = number

@@ -28,22 +28,37 @@ class Task(Protocol):
     Whatever is random in a step comes from ``order.rng(seed, step)``, or from torch's own
     generator, which the loop seeds with both before it asks for the batch. So a training that goes
     on at step 700 needs no state of any generator to do what an uninterrupted one does.
-
-    Attributes:
-        spec: How the network is fed and how its answer is read.
-        model: What ``model.json`` says: enough for ``models.build`` to make ``kept`` again.
-        network: What is trained, float32, with its first weights.
-        kept: The part of ``network`` that the run keeps; most often ``network`` itself.
-        steps_per_epoch: None where every batch is fresh and there are no epochs.
-        facts: What ``data.json`` says: counts, digests, warnings; plain JSON values.
     """
 
-    spec: ModelSpec
-    model: Mapping[str, Any]
-    network: nn.Module
-    kept: nn.Module
-    steps_per_epoch: int | None
-    facts: Mapping[str, Any]
+    @property
+    def spec(self) -> ModelSpec:
+        """How the network is fed and how its answer is read."""
+        ...
+
+    @property
+    def model(self) -> Mapping[str, Any]:
+        """What ``model.json`` says: enough for ``models.build`` to make ``kept`` again."""
+        ...
+
+    @property
+    def network(self) -> nn.Module:
+        """What is trained, float32, with its first weights."""
+        ...
+
+    @property
+    def kept(self) -> nn.Module:
+        """The part of ``network`` that the run keeps; most often ``network`` itself."""
+        ...
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """None where every batch is fresh and there are no epochs."""
+        ...
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What ``data.json`` says: counts, digests, warnings; plain JSON values."""
+        ...
 
     def batch(self, step: int) -> Batch:
         """Return what step ``step`` (0, 1, 2 …) learns from: a pure function of seed and step."""

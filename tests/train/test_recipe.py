@@ -74,7 +74,7 @@ def test_resolved_recipe_keeps_overrides(tmp_path):
         ("scenes-captioner", {"name": "sgd"}, "E203",
          "say 'optimizer.name' or 'schedule.name'"),
         ("scenes-captioner", {"qqq": 1}, "E203", "no such key; sections: data, image, lesson"),
-        ("scenes-captioner", {"train": 1}, "E204", "train must be TrainOptions; got 1"),
+        ("scenes-captioner", {"train": 1}, "E203", "no such key; did you mean .train"),
         ("scenes-captioner", {"train.steps": "many"}, "E204", "must be int; got 'many'"),
         ("scenes-captioner", {"train.precision": "fp31"}, "E204", "did you mean 'fp32'"),
         ("scenes-captioner", {"train.steps": 0}, "E205", "either train.epochs or train.steps"),
