@@ -1,4 +1,4 @@
-"""Words to ids and back."""
+"""Words to ids and back; names of classes."""
 
 from __future__ import annotations
 
@@ -90,3 +90,28 @@ class Vocab:
         except OSError as err:
             msg = f"{path} cannot be read: {err.strerror}"
             raise BundleError("E416", msg) from err
+
+
+def labels_json(labels: Sequence[str]) -> str:
+    """Return the text of ``labels.json``."""
+    return json.dumps({"labels": list(labels)}, ensure_ascii=False, indent=0) + "\n"
+
+
+def parse_labels(raw: bytes, where: str = "labels.json") -> tuple[str, ...]:
+    """Read the bytes of ``labels.json``.
+
+    Raises:
+        BundleError: E416 they are no list of at least two different names.
+    """
+    try:
+        labels = json.loads(raw.decode())["labels"]
+        if not isinstance(labels, list) or not all(isinstance(t, str) and t for t in labels):
+            raise TypeError(labels)
+        if len(labels) < 2 or len(set(labels)) != len(labels):
+            raise ValueError(labels)
+    except (ValueError, KeyError, TypeError, RecursionError) as err:
+        msg = (
+            f"{where}: a JSON object with a list 'labels' of at least two different names expected"
+        )
+        raise BundleError("E416", msg) from err
+    return tuple(labels)

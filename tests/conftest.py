@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from edgedl.bundle import (
+    Given,
     GoldenSample,
     Graph,
     Manifest,
@@ -23,10 +24,10 @@ from edgedl.bundle import (
     write_golden,
 )
 from edgedl.bundle.manifest import DecodeOptions, Parent, PrecisionRecord, Refused
+from edgedl.runtime.captioner import Captioner
 from edgedl.runtime.preprocess import Preprocessor
 from edgedl.runtime.session import open_session
-from edgedl.runtime.verify import expectation
-from edgedl.spec import ImageSpec
+from edgedl.spec import ImageSpec, ModelSpec
 from edgedl.vocab import Vocab
 
 # A shell ignores SIGINT for what it starts in the background; children would inherit that.
@@ -36,6 +37,7 @@ SIZE, P, D, H = 8, 4, 3, 5
 WORDS = ("a", "big", "blue", "circle", "large", "of", "red", "small", "square", "the", "to")
 VOCAB = Vocab.build(WORDS)
 SPEC = ImageSpec(size_hw=(SIZE, SIZE), mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+MODEL_SPEC = ModelSpec(task="captioning", image=SPEC, tokens=VOCAB.tokens)
 
 
 def tiny_graphs(levels: int | None = None) -> dict[str, bytes]:
@@ -106,6 +108,7 @@ def write_manifest(folder: Path, graphs: dict[str, dict[str, bytes]]) -> None:
     quality = {"exact": 0.9, "bleu4": 0.8, "cider_d": 5.5, "n": 100}
     manifest = Manifest(
         name="tiny",
+        task="captioning",
         created="2026-01-01T00:00:00Z",
         image_spec=SPEC,
         graphs=tuple(
@@ -142,12 +145,14 @@ def tiny_bundle_master(tmp_path_factory: pytest.TempPathFactory) -> Path:
         picture = rng.integers(0, 256, (size, size, 3), np.uint8)
         tensor = Preprocessor(SPEC)(picture)
         expected = {
-            precision: expectation(
-                open_session(roles["encoder"]), open_session(roles["step"]), tensor, VOCAB, 6
-            )
+            precision: Captioner(
+                MODEL_SPEC,
+                {role: open_session(raw) for role, raw in roles.items()},
+                DecodeOptions(max_tokens=6),
+            ).expect(tensor)
             for precision, roles in graphs.items()
         }
-        samples.append(GoldenSample(name, picture, tensor_sha256(tensor), expected))
+        samples.append(GoldenSample(name, Given((picture,)), tensor_sha256(tensor), expected))
     with new_folder(path) as folder:
         (folder / "graphs").mkdir()
         for precision, roles in graphs.items():

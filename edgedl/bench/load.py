@@ -20,7 +20,7 @@ from edgedl.bench.clip import write_clip
 from edgedl.bundle import Bundle
 from edgedl.errors import BundleError, UsageError
 from edgedl.runtime.choose import candidates
-from edgedl.runtime.pipeline import Pipeline, load
+from edgedl.runtime.pipeline import CaptionPipeline, load
 from edgedl.stream.source import Source, open_source
 from edgedl.timing import machine_facts, summary
 
@@ -57,7 +57,7 @@ class BenchOptions:
 
 @dataclass(slots=True)
 class _Case:
-    pipeline: Pipeline
+    pipeline: CaptionPipeline
     stages: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in STAGES})
     latency: list[float] = field(default_factory=list)
 
@@ -93,7 +93,7 @@ def bench(
             _check(bundle, cases[precision].pipeline)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgedl-bench-"))
         uri = options.source or str(
-            write_clip(Path(folder) / "golden.mp4", [s.picture for s in bundle.golden()])
+            write_clip(Path(folder) / "golden.mp4", [s.given.pictures[0] for s in bundle.golden()])
         )
         frames = _endless_frames(uri)
         _measure(frames, cases, options, progress)
@@ -111,10 +111,10 @@ def bench(
     }
 
 
-def _check(bundle: Bundle, pipeline: Pipeline) -> None:
+def _check(bundle: Bundle, pipeline: CaptionPipeline) -> None:
     """Raise E414 unless the pipeline says about the golden pictures what it said at export."""
     for sample in bundle.golden():
-        text = pipeline(sample.picture).text
+        text = pipeline(sample.given.pictures[0]).text
         expected = sample.expected[pipeline.precision].text
         if text != expected:
             msg = (

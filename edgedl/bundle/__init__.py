@@ -21,6 +21,7 @@ from edgedl.bundle.files import (
 )
 from edgedl.bundle.golden import (
     Expected,
+    Given,
     GoldenSample,
     parse_golden,
     read_golden,
@@ -29,8 +30,9 @@ from edgedl.bundle.golden import (
 )
 from edgedl.bundle.manifest import MAX_BYTES, FileRecord, Graph, Manifest
 from edgedl.bundle.onnx_bytes import scan_onnx
-from edgedl.errors import BundleError, EdgedlError, IntegrityError
-from edgedl.vocab import Vocab
+from edgedl.errors import BundleError, ConfigError, EdgedlError, IntegrityError
+from edgedl.spec import NEEDS, ModelSpec
+from edgedl.vocab import Vocab, parse_labels
 
 if TYPE_CHECKING:
     from edgedl.spec import ImageSpec
@@ -39,6 +41,7 @@ __all__ = [
     "Bundle",
     "Expected",
     "FileRecord",
+    "Given",
     "GoldenSample",
     "Graph",
     "Manifest",
@@ -147,16 +150,49 @@ class Bundle:
 
     @property
     def spec(self) -> ImageSpec:
-        """How a picture becomes the encoder's input."""
+        """How a picture becomes a tensor.
+
+        Raises:
+            BundleError: E419 no pictures go into such a model.
+        """
+        if self.manifest.image_spec is None:
+            msg = f"{self.path} is a {self.manifest.kind}: no pictures go into it"
+            raise BundleError("E419", msg)
         return self.manifest.image_spec
 
     @cached_property
+    def model_spec(self) -> ModelSpec:
+        """How the model is fed and how its answer is read.
+
+        Raises:
+            BundleError: E401 the manifest lacks a part of it, E416 labels or vocabulary are wrong.
+        """
+        manifest, needed = self.manifest, NEEDS[self.manifest.task]
+        try:
+            return ModelSpec(
+                task=manifest.task,
+                image=manifest.image_spec,
+                clip=manifest.clip,
+                text=manifest.text,
+                series=manifest.series,
+                labels=self._labels if "labels" in needed else (),
+                tokens=self.vocab.tokens if "tokens" in needed else (),
+            )
+        except ConfigError as err:
+            msg = f"{self.path / MANIFEST}: {err}"
+            raise BundleError("E401", msg) from err
+
+    @cached_property
     def vocab(self) -> Vocab:
-        """Words of the captions."""
+        """Words or characters with their ids."""
         return Vocab.parse(self.read("vocab.json"), str(self.path / "vocab.json"))
 
+    @property
+    def _labels(self) -> tuple[str, ...]:
+        return parse_labels(self.read("labels.json"), str(self.path / "labels.json"))
+
     def golden(self) -> tuple[GoldenSample, ...]:
-        """Return the pictures with the outputs they must give."""
+        """Return samples with the outputs they must give."""
         return parse_golden(lambda name: self.read(f"golden/{name}"))
 
     @property

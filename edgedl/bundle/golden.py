@@ -34,43 +34,63 @@ from edgedl.errors import BundleError, EdgedlError
 if TYPE_CHECKING:
     from edgedl.frame import U8Image
 
-ARRAYS = ("features", "h", "c", "logits")
 MAX_SAMPLES = 64
+MAX_PICTURES = 4096
 _MAX_PIXELS = 1 << 25
 _MAX_ARRAY_BYTES = 256 << 20
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 F32Array = npt.NDArray[np.float32]
+Output = Mapping[str, str | float]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a user hands to a model; which of it is there depends on the task.
+
+    Attributes:
+        pictures: (H, W, 3) uint8 ``bgr8`` each: one picture, or the frames of a clip in order.
+        text: A text, or the beginning of one.
+        window: (T, F) float32, rows of a table in its own units.
+    """
+
+    pictures: tuple[U8Image, ...] = ()
+    text: str | None = None
+    window: F32Array | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What one precision must give for one picture.
+    """What one precision must answer.
 
     Attributes:
-        text: The caption.
-        log_prob: Sum of the natural log-probabilities of its tokens, ``<eos>`` included.
-        arrays: ``features`` (P, D), ``h`` (H,), ``c`` (H,), ``logits`` (V,), all float32.
+        output: The answer in words and numbers, e.g. ``text`` and ``log_prob``, or ``label`` and
+            ``probability``; texts are compared.
+        arrays: Outputs of the graphs by name, float32, without batch axis.
     """
 
-    text: str
-    log_prob: float
+    output: Output
     arrays: Mapping[str, F32Array]
+
+    @property
+    def text(self) -> str:
+        """The answer in words: the caption, the label, the text; empty where it is numbers."""
+        return str(self.output.get("text", self.output.get("label", "")))
 
 
 @dataclass(frozen=True, slots=True)
 class GoldenSample:
-    """One picture and what it must give.
+    """One sample and what it must give.
 
     Attributes:
         name: A file name without ending.
-        picture: (H, W, 3) uint8, ``bgr8``.
-        input_sha256: ``tensor_sha256`` of the pre-processed picture.
+        given: The sample as a user would hand it in.
+        input_sha256: ``tensor_sha256`` of what the network gets.
         expected: Precision name to expectation.
     """
 
     name: str
-    picture: U8Image
+    given: Given
     input_sha256: str
     expected: Mapping[str, Expected]
 
@@ -87,14 +107,17 @@ def write_golden(folder: Path, samples: Sequence[GoldenSample]) -> None:
     folder.mkdir(exist_ok=True)
     for sample in samples:
         safe_name(sample.name)
-        done, png = cv2.imencode(".png", sample.picture)
-        assert done, sample.name
-        write_file(folder / f"{sample.name}.png", png.tobytes())
+        for name, picture in zip(_png_names(sample), sample.given.pictures, strict=True):
+            done, png = cv2.imencode(".png", picture)
+            assert done, name
+            write_file(folder / name, png.tobytes())
         arrays = {
             f"{precision}.{key}": np.ascontiguousarray(array, np.float32)
             for precision, expected in sample.expected.items()
             for key, array in expected.arrays.items()
         }
+        if sample.given.window is not None:
+            arrays[_WINDOW] = np.ascontiguousarray(sample.given.window, np.float32)
         npz = io.BytesIO()
         np.savez(npz, allow_pickle=False, **arrays)
         write_file(folder / f"{sample.name}.npz", npz.getvalue())
@@ -130,30 +153,61 @@ def parse_golden(read: Callable[[str], bytes]) -> tuple[GoldenSample, ...]:
         raise BundleError("E418", msg) from err
 
 
+_WINDOW = "window"
+
+
+def _png_names(sample: GoldenSample) -> list[str]:
+    return _png_names_of(sample.name, len(sample.given.pictures))
+
+
+def _png_names_of(name: str, count: int) -> list[str]:
+    return [f"{name}.png"] if count == 1 else [f"{name}.{i:03}.png" for i in range(count)]
+
+
 def _to_table(sample: GoldenSample) -> dict[str, Any]:
+    given = {"pictures": len(sample.given.pictures), "text": sample.given.text}
     return {
         "name": sample.name,
+        "given": {key: value for key, value in given.items() if value},
         "input_sha256": sample.input_sha256,
-        "expected": {
-            precision: {"text": expected.text, "log_prob": expected.log_prob}
-            for precision, expected in sample.expected.items()
-        },
+        "expected": {p: dict(expected.output) for p, expected in sample.expected.items()},
     }
 
 
 def _read_sample(row: dict[str, Any], read: Callable[[str], bytes]) -> GoldenSample:
-    name = safe_name(row["name"])
+    name, given = safe_name(row["name"]), row["given"]
     arrays = _read_arrays(read(f"{name}.npz"))
+    count, text = given.get("pictures", 0), given.get("text")
+    if type(count) is not int or not 0 <= count <= MAX_PICTURES or not isinstance(text, str | None):
+        msg = f"sample {name!r} has wrong values in 'given'"
+        raise ValueError(msg)
+    pictures = tuple(_read_png(read(file), file) for file in _png_names_of(name, count))
     expected = {
         precision: Expected(
-            text=str(item["text"]),
-            log_prob=float(item["log_prob"]),
-            arrays={key: arrays[f"{precision}.{key}"] for key in ARRAYS},
+            output={str(key): _word_or_number(value) for key, value in output.items()},
+            arrays=_of_precision(arrays, precision),
         )
-        for precision, item in row["expected"].items()
+        for precision, output in row["expected"].items()
     }
-    picture = _read_png(read(f"{name}.png"), f"{name}.png")
-    return GoldenSample(name, picture, str(row["input_sha256"]), expected)
+    whole = Given(pictures, text, arrays.get(_WINDOW))
+    return GoldenSample(name, whole, str(row["input_sha256"]), expected)
+
+
+def _of_precision(arrays: Mapping[str, F32Array], precision: str) -> dict[str, F32Array]:
+    start = f"{precision}."
+    found = {k.removeprefix(start): v for k, v in arrays.items() if k.startswith(start)}
+    if not found:
+        msg = f"no arrays of {precision}"
+        raise ValueError(msg)
+    return found
+
+
+def _word_or_number(value: object) -> str | float:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float):
+        return float(value)
+    raise TypeError(value)
 
 
 def _read_png(raw: bytes, name: str) -> U8Image:

@@ -18,14 +18,24 @@ from typing import Any, Literal, TypeAlias
 from edgedl.bundle.files import MAX_FILES, MAX_TOTAL_BYTES, safe_name
 from edgedl.errors import BundleError, ConfigError, IntegrityError
 from edgedl.options import options_from
-from edgedl.spec import ImageSpec, TensorSpec  # noqa: TC001 - options_from reads the hints
+from edgedl.spec import (
+    KINDS,
+    NEEDS,
+    ROLES,
+    ClipSpec,
+    ImageSpec,
+    SeriesSpec,
+    Task,
+    TensorSpec,
+    TextSpec,
+)
 from edgedl.version import VERSION
 
 SCHEMA = 1
 MAX_BYTES = 4 << 20
 PRECISIONS = ("fp32", "fp16", "int8-cpu", "int8-trt")
-ROLES = {"captioner": ("encoder", "step")}
-ALWAYS_LISTED = ("vocab.json", "golden/golden.json")
+WORDS = {"labels": "labels.json", "tokens": "vocab.json"}
+"""What of a model's spec lies in a file of its own."""
 
 Numbers: TypeAlias = Mapping[str, int | float]
 
@@ -70,7 +80,7 @@ class Graph:
     """One ONNX file.
 
     Attributes:
-        role: ``"encoder"`` or ``"step"``.
+        role: ``"model"``, ``"encoder"`` or ``"step"``.
         precision: One of ``PRECISIONS``.
         file: Its name in the bundle, ``graphs/ROLE.PRECISION.onnx``.
         inputs: What goes in; a batch of any size is written ``"N"``.
@@ -179,20 +189,26 @@ class Manifest:
     Attributes:
         schema: Version of this format; this edgedl writes and reads 1.
         edgedl: Version that wrote the bundle.
+        data: The recipe's ``[data]``: what it was trained on, and how that is split.
+        kind: What such a model is called; follows from ``task``.
         digest: SHA-256 of the file's bytes with these 64 digits replaced by zeros; set by
             ``parse``, computed by ``to_json``.
     """
 
     name: str
-    image_spec: ImageSpec
+    task: Task
     graphs: tuple[Graph, ...]
     precisions: Mapping[str, PrecisionRecord]
     files: Mapping[str, FileRecord]
     parent: Parent
     created: str
-    decode: DecodeOptions = field(default_factory=DecodeOptions)
-    kind: str = "captioner"
-    task: str = "captioning"
+    image_spec: ImageSpec | None = None
+    clip: ClipSpec | None = None
+    text: TextSpec | None = None
+    series: SeriesSpec | None = None
+    decode: DecodeOptions | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    kind: str = ""
     refused: tuple[Refused, ...] = ()
     calibration: Calibration | None = None
     engines: tuple[Engine, ...] = ()
@@ -204,9 +220,13 @@ class Manifest:
     digest: str = _NO_DIGEST
 
     def __post_init__(self) -> None:
-        if self.schema != SCHEMA or self.kind not in ROLES:
-            what = f"schema {self.schema}" if self.schema != SCHEMA else f"kind {self.kind!r}"
-            raise _from_the_future(what, self.edgedl)
+        if self.schema != SCHEMA:
+            msg = f"schema {self.schema}"
+            raise _from_the_future(msg, self.edgedl)
+        if self.kind not in ("", KINDS[self.task]):
+            msg = f"kind {self.kind!r}"
+            raise _from_the_future(msg, self.edgedl)
+        object.__setattr__(self, "kind", KINDS[self.task])
         _check_files(self.files)
         _check_graphs(self)
 
@@ -302,13 +322,14 @@ def _check_files(files: Mapping[str, FileRecord]) -> None:
 
 def _check_graphs(manifest: Manifest) -> None:
     """Check that the graphs of each precision are complete, described once, and listed."""
-    wanted = [*ALWAYS_LISTED, *(g.file for g in manifest.graphs)]
+    wanted = ["golden/golden.json", *(g.file for g in manifest.graphs)]
+    wanted += [WORDS[part] for part in NEEDS[manifest.task] if part in WORDS]
     wanted += [engine.file for engine in manifest.engines]
     for name in wanted:
         if name not in manifest.files:
             msg = f"manifest.json does not list {name!r} in files"
             raise BundleError("E401", msg)
-    roles = sorted(ROLES[manifest.kind])
+    roles = sorted(ROLES[manifest.task])
     if not manifest.precisions:
         msg = "manifest.json has no precisions"
         raise BundleError("E401", msg)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from edgedl.bundle import Bundle, Graph, Manifest
-    from edgedl.spec import TensorSpec
+    from edgedl.spec import ModelSpec, TensorSpec
 
 
 def add(subparsers: Any) -> None:
@@ -59,22 +59,39 @@ def _print(bundle: Bundle) -> None:
 
 
 def _facts(bundle: Bundle) -> Iterable[tuple[str, str]]:
-    manifest, spec = bundle.manifest, bundle.spec
+    manifest = bundle.manifest
     yield "bundle", f"{bundle.path}: {manifest.name}, a {manifest.kind}"
     yield "sha256", manifest.digest
     yield "made", f"{manifest.created} by edgedl {manifest.edgedl}"
     yield "from", f"{manifest.parent.kind} {manifest.parent.sha256[:12]}"
     yield "size", f"{_size(bundle.size_bytes)} in {len(manifest.files) + 1} files"
-    yield "image", f"{spec.shape} {spec.dtype} {spec.pixel_format}, {spec.resize}, {spec.fit}"
-    decode = manifest.decode
-    yield "captions", f"{decode.method}, at most {decode.max_tokens} of {len(bundle.vocab)} tokens"
+    yield from _model_facts(bundle.model_spec)
+    if decode := manifest.decode:
+        yield "captions", f"{decode.method} search, at most {decode.max_tokens} tokens"
     for refused in manifest.refused:
         yield "refused", f"{refused.precision}: {refused.reason}"
     for engine in manifest.engines:
         yield "engine", f"{engine.file}, {engine.role} {engine.precision} for {engine.target}"
     if calibration := manifest.calibration:
-        yield "calibration", f"{calibration.method} on {calibration.n} pictures"
+        yield "calibration", f"{calibration.method} on {calibration.n} samples"
     yield "versions", ", ".join(f"{k} {v}" for k, v in manifest.versions.items()) or "not recorded"
+
+
+def _model_facts(model: ModelSpec) -> Iterable[tuple[str, str]]:
+    """Say what goes in and what comes out."""
+    if spec := model.image:
+        yield "image", f"{spec.shape} {spec.dtype} {spec.pixel_format}, {spec.resize}, {spec.fit}"
+    if clip := model.clip:
+        yield "clip", f"{clip.frames} frames, every {clip.every}. of a live source"
+    if text := model.text:
+        length = f", {text.length} at most" if text.length else ""
+        yield "text", f"{text.unit}s{length}, {len(model.tokens)} different ones known"
+    if series := model.series:
+        yield "window", f"{series.window} rows of {', '.join(series.inputs)}"
+        yield "predicts", f"{', '.join(series.outputs)}, {series.horizon} rows after the last"
+    if model.labels:
+        shown = ", ".join(model.labels[:10])
+        yield "labels", f"{len(model.labels)}: {shown}" + (" …" if len(model.labels) > 10 else "")
 
 
 def _precisions(manifest: Manifest) -> Table:

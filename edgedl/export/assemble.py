@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from edgedl import timing
-from edgedl.bundle import GoldenSample, list_files, sha256_file, tensor_sha256, write_golden
+from edgedl.bundle import Given, GoldenSample, list_files, sha256_file, tensor_sha256, write_golden
 from edgedl.bundle.manifest import (
     Calibration,
     DecodeOptions,
@@ -64,7 +64,7 @@ def _golden(job: Job, precisions: Sequence[str]) -> list[GoldenSample]:
         return [
             GoldenSample(
                 name=f"{number:02}",
-                picture=pictures.frames[index],
+                given=Given((pictures.frames[index],)),
                 input_sha256=tensor_sha256(tensors[index]),
                 expected={p: expect(s, tensors[index]) for p, s in sessions.items()},
             )
@@ -81,7 +81,9 @@ def _manifest(
     machine = timing.machine_facts()
     return Manifest(
         name=name,
+        task="captioning",
         image_spec=job.run.spec,
+        data=job.run.recipe.get("data", {}),
         graphs=tuple(_graph(job, role, c.precision) for c in kept for role in ROLES),
         precisions={c.precision: _record(c, fp32.exact) for c in kept},
         files=list_files(job.folder),

@@ -275,7 +275,7 @@ def expect(captioning: Captioning, tensor: F32Array) -> Expected:
     decoded = captioning(tensor)[0]
     logits = captioning.step.run(first_feeds(seen))["logits"]
     arrays = {name: seen[name][0] for name in ("features", "h", "c")} | {"logits": logits[0]}
-    return Expected(decoded.text, decoded.log_prob, arrays)
+    return Expected({"text": decoded.text, "log_prob": decoded.log_prob}, arrays)
 
 
 def margin(captioning: Captioning, tensor: F32Array) -> float:

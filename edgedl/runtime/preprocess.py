@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgedl import _core
+from edgedl.frame import Frame
 
 if TYPE_CHECKING:
     from edgedl.frame import PixelFormat, Pixels
@@ -77,3 +78,30 @@ class Preprocessor:
             UsageError: The picture or ``out`` has another shape, type or size.
         """
         _core.preprocess_cpu(self._plan, pixels, out)
+
+
+class FramePreprocessor:
+    """Executes an ``ImageSpec`` on frames of any pixel format.
+
+    Args:
+        spec: What the network wants.
+        source_format: Of bare arrays of three axes; a ``Frame`` says its own, an array of two
+            axes is ``gray8``.
+    """
+
+    def __init__(self, spec: ImageSpec, source_format: PixelFormat = "bgr8") -> None:
+        self.spec = spec
+        self.source_format: PixelFormat = source_format
+        self._made = {source_format: Preprocessor(spec, source_format)}
+
+    def __call__(self, picture: Frame | Pixels) -> Tensor:
+        """Return the network's input for one picture; see ``Preprocessor``."""
+        if isinstance(picture, Frame):
+            return self._of(picture.pixel_format)(picture.pixels)
+        is_gray = self.source_format in ("bgr8", "rgb8") and getattr(picture, "ndim", 3) == 2
+        return self._of("gray8" if is_gray else self.source_format)(picture)
+
+    def _of(self, pixel_format: PixelFormat) -> Preprocessor:
+        if pixel_format not in self._made:
+            self._made[pixel_format] = Preprocessor(self.spec, pixel_format)
+        return self._made[pixel_format]

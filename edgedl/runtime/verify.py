@@ -10,20 +10,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edgedl.bundle import Bundle, Expected, GoldenSample, tensor_sha256
+from edgedl.bundle import Bundle, GoldenSample, tensor_sha256
 from edgedl.errors import BundleError
-from edgedl.runtime.decode import greedy
 from edgedl.runtime.pipeline import Pipeline, load
-from edgedl.runtime.session import BACKENDS, Array, Session, relative_error
+from edgedl.runtime.session import BACKENDS, relative_error
 from edgedl.version import VERSION
-from edgedl.vocab import BOS, Vocab
 
 Status = Literal["PASS", "FAIL", "NOT RUN"]
 PASS: Status = "PASS"
 FAIL: Status = "FAIL"
 NOT_RUN: Status = "NOT RUN"
 
-COMPARED = ("features", "logits")
 FP32_BOUND = 1e-4
 """Largest difference of fp32 outputs between two machines, relative to the largest output."""
 BOUNDS = {"fp32": FP32_BOUND, "fp16": 2e-2, "int8-cpu": 1e-1, "int8-trt": 1e-1}
@@ -35,11 +32,11 @@ class VerifyRow:
     """One thing that was tried.
 
     Attributes:
-        backend: ``"preprocess"`` for the input tensors, else the runtime.
+        backend: ``"prepare"`` for the input tensors, else the runtime.
         precision: Which graphs; empty for the input tensors.
         status: PASS, FAIL, or NOT RUN: this machine could not try it.
-        samples: Golden pictures that were tried.
-        texts_equal: How many captions were the expected ones.
+        samples: Golden samples that were tried.
+        texts_equal: How many answers in words were the expected ones.
         errors: Output to its largest error, relative to the largest expected magnitude.
         bounds: Output to the largest error allowed.
         reason: Why it failed or was not run; empty on PASS.
@@ -105,9 +102,9 @@ class VerifyReport:
 def verify(path: Path | str, threads: int = 1) -> VerifyReport:
     """Replay a bundle's golden set on every runtime of this machine.
 
-    The pictures go through the pre-processing that cameras use, whose tensors must match bit for
-    bit; each precision's features, first-step logits and captions are compared with what the
-    export computed with the same graphs.
+    The samples are prepared as a user's are, and what the network gets must match bit for bit; the
+    outputs and answers of each precision are compared with what the export computed with the same
+    graphs.
 
     Args:
         path: The bundle's folder.
@@ -140,42 +137,44 @@ def has_cuda_device() -> bool:
 
 
 def _verify_tensors(pipeline: Pipeline, golden: Sequence[GoldenSample]) -> VerifyRow:
-    """Compare the pre-processed pictures bit for bit."""
+    """Compare what the network gets bit for bit."""
     wrong = [
         sample.name
         for sample in golden
-        if tensor_sha256(pipeline.preprocess(sample.picture)) != sample.input_sha256
+        if tensor_sha256(pipeline.model.prepare(sample.given)) != sample.input_sha256
     ]
     if not wrong:
-        return VerifyRow("preprocess", "", PASS, len(golden))
+        return VerifyRow("prepare", "", PASS, len(golden))
     reason = f"expected the tensor of the export, got other bits for {', '.join(wrong)}"
-    return VerifyRow("preprocess", "", FAIL, len(golden), reason=reason)
+    return VerifyRow("prepare", "", FAIL, len(golden), reason=reason)
 
 
 def _verify_graphs(pipeline: Pipeline, golden: Sequence[GoldenSample]) -> VerifyRow:
     """Compare one precision with what the export computed."""
     backend, precision = pipeline.backend, pipeline.precision
+    compared = pipeline.model.compared
     known = [sample for sample in golden if precision in sample.expected]
     if not known:
         reason = "the golden set has nothing for it"
         return VerifyRow(backend, precision, NOT_RUN, reason=reason)
     record = pipeline.bundle.manifest.precisions[precision]
-    bounds = {name: float(record.error_bounds.get(name, BOUNDS[precision])) for name in COMPARED}
-    errors = dict.fromkeys(COMPARED, 0.0)
+    bounds = {name: float(record.error_bounds.get(name, BOUNDS[precision])) for name in compared}
+    errors = dict.fromkeys(compared, 0.0)
     differing: list[str] = []
     reason = ""
     try:
         for sample in known:
-            expected, found = sample.expected[precision], _replay(pipeline, sample)
+            expected = sample.expected[precision]
+            found = pipeline.model.expect(pipeline.model.prepare(sample.given))
             if found.text != expected.text:
                 differing.append(f'expected "{expected.text}", got "{found.text}"')
-            for name in COMPARED:
+            for name in compared:
                 error = relative_error(found.arrays[name], expected.arrays[name])
                 errors[name] = max(errors[name], error)
     except BundleError as err:
         reason = str(err)
     equal = len(known) - len(differing)
-    beyond = [name for name in COMPARED if not errors[name] <= bounds[name]]
+    beyond = [name for name in compared if not errors[name] <= bounds[name]]
     if not reason and equal < record.texts_equal * len(known):
         reason = differing[0]
     elif not reason and beyond:
@@ -185,31 +184,3 @@ def _verify_graphs(pipeline: Pipeline, golden: Sequence[GoldenSample]) -> Verify
         return VerifyRow(backend, precision, PASS, len(known), equal, errors, bounds)
     reason += f" ({precision} on {backend})"
     return VerifyRow(backend, precision, FAIL, len(known), equal, errors, bounds, reason)
-
-
-def _replay(pipeline: Pipeline, sample: GoldenSample) -> Expected:
-    bundle = pipeline.bundle
-    tensor = pipeline.preprocess(sample.picture)
-    max_tokens = bundle.manifest.decode.max_tokens
-    return expectation(pipeline.encoder, pipeline.step, tensor, bundle.vocab, max_tokens)
-
-
-def expectation(
-    encoder: Session, step: Session, tensor: Array, vocab: Vocab, max_tokens: int
-) -> Expected:
-    """Return what two graphs give for one picture: what an export writes and a device repeats.
-
-    Args:
-        encoder: Session of the encoder.
-        step: Session of the step graph.
-        tensor: The pre-processed picture, (1, C, H, W).
-        vocab: Words of the captions.
-        max_tokens: Length of a caption at most.
-    """
-    seen = encoder.run({"image": tensor})
-    feeds = {"h_in": seen["h"], "c_in": seen["c"], "features": seen["features"]}
-    first = step.run({"token": np.array([BOS]), **feeds})
-    caption = greedy(step, seen["features"], seen["h"], seen["c"], vocab, max_tokens)[0]
-    arrays = {name: seen[name][0].astype(np.float32) for name in ("features", "h", "c")}
-    arrays["logits"] = first["logits"][0].astype(np.float32)
-    return Expected(caption.text, caption.log_prob, arrays)

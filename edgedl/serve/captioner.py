@@ -12,7 +12,7 @@ from edgedl.serve.rate import Rate
 from edgedl.serve.worker import Worker
 
 if TYPE_CHECKING:
-    from edgedl.runtime.pipeline import CaptionResult, Pipeline
+    from edgedl.runtime.pipeline import CaptionPipeline, CaptionResult
     from edgedl.serve.camera import Camera
     from edgedl.serve.events import EventRing
 
@@ -32,7 +32,7 @@ class Captioner:
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        pipeline: CaptionPipeline,
         camera: Camera,
         events: EventRing,
         on_caption: Callable[[], None],

@@ -17,7 +17,7 @@ from pathlib import Path
 from aiohttp import web
 
 from edgedl.errors import ConfigError
-from edgedl.runtime.pipeline import Pipeline, load
+from edgedl.runtime.pipeline import CaptionPipeline, load
 from edgedl.serve.app import Routes, make_app
 from edgedl.serve.camera import Camera
 from edgedl.serve.captioner import Captioner
@@ -98,7 +98,7 @@ def serve(
 class Daemon:
     """One run of the daemon."""
 
-    def __init__(self, pipeline: Pipeline, source: Source, options: ServeOptions) -> None:
+    def __init__(self, pipeline: CaptionPipeline, source: Source, options: ServeOptions) -> None:
         self._pipeline = pipeline
         self._source = source
         self._options = options

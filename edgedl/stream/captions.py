@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edgedl.frame import Frame
-    from edgedl.runtime.pipeline import CaptionResult
+    from edgedl.runtime.base import Result
     from edgedl.stream.sink import Sink
     from edgedl.stream.status import Source
 
@@ -16,23 +16,23 @@ READ_TIMEOUT_S = 0.2
 
 
 def caption_source(
-    pipeline: Callable[[Frame], CaptionResult],
+    pipeline: Callable[[Frame], Result | None],
     source: Source,
     sinks: Sequence[Sink],
     max_frames: int | None = None,
     stop: threading.Event | None = None,
 ) -> int:
-    """Caption the frames of ``source`` into ``sinks`` until it ends.
+    """Put the frames of ``source`` through a pipeline into ``sinks`` until it ends.
 
     Args:
-        pipeline: What ``edgedl.load`` returned.
+        pipeline: What ``edgedl.load`` returned for a model of pictures; None is no result yet.
         source: What ``open_source`` returned.
-        sinks: Each gets every caption.
+        sinks: Each gets every result.
         max_frames: End after this many; None for no limit.
         stop: Set it from another thread or a signal handler to end early.
 
     Returns:
-        Number of frames captioned.
+        Number of frames taken.
     """
     done = 0
     while not source.ended and (max_frames is None or done < max_frames):
@@ -41,8 +41,10 @@ def caption_source(
         frame = source.read(READ_TIMEOUT_S)
         if frame is None:
             continue
-        caption = pipeline(frame)
-        for sink in sinks:
-            sink.write(frame, caption)
+        result = pipeline(frame)
         done += 1
+        if result is None:
+            continue
+        for sink in sinks:
+            sink.write(frame, result)
     return done

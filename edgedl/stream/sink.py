@@ -20,7 +20,7 @@ from edgedl.stream.overlay import with_caption
 
 if TYPE_CHECKING:
     from edgedl.frame import Frame, U8Image
-    from edgedl.runtime.pipeline import CaptionResult
+    from edgedl.runtime.base import Result
 
 TICKS_PER_S = 90_000
 CODECS = ("libx264", "mpeg4")
@@ -30,7 +30,7 @@ Self = TypeVar("Self", bound="LineSink | VideoSink")
 class Sink(Protocol):
     """Takes captions one by one. Leaving the ``with`` block without an error completes it."""
 
-    def write(self, frame: Frame, caption: CaptionResult) -> None:
+    def write(self, frame: Frame, caption: Result) -> None:
         """Take the caption of one frame."""
 
     def __enter__(self) -> Sink: ...
@@ -43,7 +43,7 @@ class Sink(Protocol):
     ) -> None: ...
 
 
-def caption_event(frame: Frame, caption: CaptionResult) -> dict[str, Any]:
+def caption_event(frame: Frame, caption: Result) -> dict[str, Any]:
     """Return one caption as plain JSON values.
 
     Keys: ``frame`` number in the source, ``media_time_s`` (null for cameras), ``age_ms`` from
@@ -99,7 +99,7 @@ class LineSink:
         self._owned = owned
         self._first_ns: int | None = None
 
-    def write(self, frame: Frame, caption: CaptionResult) -> None:
+    def write(self, frame: Frame, caption: Result) -> None:
         """Write one line."""
         if self._as_json:
             line = json.dumps(caption_event(frame, caption), ensure_ascii=False)
@@ -151,7 +151,7 @@ class VideoSink:
         except (av.error.FFmpegError, OSError) as err:
             raise _cannot_write(str(path), err) from err
 
-    def write(self, frame: Frame, caption: CaptionResult) -> None:
+    def write(self, frame: Frame, caption: Result) -> None:
         """Draw and encode one frame."""
         drawn = with_caption(self._fitted(frame.pixels), caption.text)
         if self._stream is None:

@@ -55,7 +55,7 @@ def test_a_model_that_says_something_else_has_no_latency(
 ) -> None:
     samples = Bundle.open(tiny_bundle).golden()
     expected = {
-        name: dataclasses.replace(item, text="no such words")
+        name: dataclasses.replace(item, output={"text": "no such words"})
         for name, item in samples[0].expected.items()
     }
     changed = dataclasses.replace(samples[0], expected=expected)

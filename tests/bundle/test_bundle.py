@@ -169,7 +169,7 @@ def test_vocabulary_with_a_fitting_digest(tiny_bundle: Path, relist: Relist) -> 
 
 def test_golden_pictures_are_exact(tiny_bundle: Path) -> None:
     picture = np.random.default_rng(1).integers(0, 256, (8, 8, 3), np.uint8)
-    np.testing.assert_array_equal(Bundle.open(tiny_bundle).golden()[0].picture, picture)
+    np.testing.assert_array_equal(Bundle.open(tiny_bundle).golden()[0].given.pictures[0], picture)
 
 
 def test_a_folder_that_may_not_be_read(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

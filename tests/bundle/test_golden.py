@@ -12,6 +12,7 @@ import pytest
 
 from edgedl.bundle.golden import (
     Expected,
+    Given,
     GoldenSample,
     parse_golden,
     read_golden,
@@ -31,16 +32,21 @@ def sample() -> GoldenSample:
         "logits": rng.normal(size=7).astype(np.float32),
     }
     picture = rng.integers(0, 256, (5, 9, 3), np.uint8)
-    return GoldenSample("one", picture, "ab" * 32, {"fp32": Expected("a red", -0.25, arrays)})
+    return GoldenSample(
+        "one",
+        Given((picture,)),
+        "ab" * 32,
+        {"fp32": Expected({"text": "a red", "log_prob": -0.25}, arrays)},
+    )
 
 
 def test_round_trip(tmp_path: Path, sample: GoldenSample) -> None:
     write_golden(tmp_path / "golden", [sample])
     (found,) = read_golden(tmp_path / "golden")
-    np.testing.assert_array_equal(found.picture, sample.picture)
+    np.testing.assert_array_equal(found.given.pictures[0], sample.given.pictures[0])
     assert (found.name, found.input_sha256) == (sample.name, sample.input_sha256)
     expected, read = sample.expected["fp32"], found.expected["fp32"]
-    assert (read.text, read.log_prob) == ("a red", -0.25)
+    assert read.output == {"text": "a red", "log_prob": -0.25}
     for name, array in expected.arrays.items():
         assert read.arrays[name].tobytes() == array.tobytes()
 

@@ -99,8 +99,8 @@ def test_training_golden_set_and_runtime_see_the_same_tensor() -> None:
     assert run.spec == bundle.spec
     preprocess = edgedl.Preprocessor(bundle.spec)
     for sample in bundle.golden():
-        at_runtime = preprocess(sample.picture)
-        in_training = to_tensor(preprocess, [sample.picture])
+        at_runtime = preprocess(sample.given.pictures[0])
+        in_training = to_tensor(preprocess, [sample.given.pictures[0]])
         np.testing.assert_array_equal(np.asarray(in_training), at_runtime)
         assert tensor_sha256(at_runtime) == sample.input_sha256
 

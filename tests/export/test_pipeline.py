@@ -113,7 +113,7 @@ def test_golden_pictures_are_larger_than_the_input(bundle: Bundle) -> None:
     golden = bundle.golden()
     assert len(golden) == 8
     for sample in golden:
-        assert sample.picture.shape == (40, 48, 3)
+        assert sample.given.pictures[0].shape == (40, 48, 3)
         assert set(sample.expected) == set(bundle.precisions)
 
 
@@ -122,7 +122,7 @@ def test_a_camera_says_what_the_export_said(bundle: Bundle, precision: str) -> N
     with load(bundle.path, precision=precision) as captions:
         for sample in bundle.golden():
             expected = sample.expected[precision]
-            result = captions(sample.picture)
+            result = captions(sample.given.pictures[0])
             assert result.text == expected.text
             assert result.log_prob == pytest.approx(expected.log_prob, abs=1e-4)
 

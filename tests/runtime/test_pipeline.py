@@ -41,9 +41,11 @@ def test_golden_captions_come_out(tiny_bundle: Path) -> None:
     for precision in ("fp32", "int8-cpu"):
         pipeline = load(tiny_bundle, precision=precision)
         for sample in pipeline.bundle.golden():
-            result = pipeline(sample.picture)
+            result = pipeline(sample.given.pictures[0])
             assert result.text == sample.expected[precision].text
-            assert result.log_prob == pytest.approx(sample.expected[precision].log_prob, abs=1e-6)
+            assert result.log_prob == pytest.approx(
+                sample.expected[precision].output["log_prob"], abs=1e-6
+            )
 
 
 def test_automatic_choice_and_opened_bundle(tiny_bundle: Path) -> None:
@@ -76,7 +78,8 @@ def test_batch_equals_one_at_a_time(tiny_bundle: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8), None]
+    "wrong",
+    [np.zeros((4, 4, 2), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8), None],
 )
 def test_wrong_pictures(tiny_bundle: Path, wrong: object) -> None:
     with pytest.raises(EdgedlError) as caught:
@@ -105,7 +108,7 @@ def test_graphs_in_each_others_place(tiny_bundle: Path, relist: Callable[..., No
 def test_a_spec_of_another_size(tiny_bundle: Path, relist: Callable[..., None]) -> None:
     relist(tiny_bundle, image_spec=edgedl.ImageSpec(size_hw=(9, 8)))
     with pytest.raises(
-        BundleError, match=r"expected image of \(3, 9, 8\).*got \(3, 8, 8\)"
+        BundleError, match=r"expected image of \(3, 9, 8\).*for \(3, 8, 8\)"
     ) as caught:
         load(tiny_bundle)
     assert caught.value.code == "E413"

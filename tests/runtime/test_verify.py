@@ -38,7 +38,7 @@ def with_expected(sample: Any, precision: str, **changes: Any) -> Any:
 def test_passes(tiny_bundle: Path) -> None:
     report = verify(tiny_bundle)
     assert statuses(report) == {
-        "preprocess": "PASS",
+        "prepare": "PASS",
         "onnxruntime fp32": "PASS",
         "onnxruntime int8-cpu": "PASS",
     }
@@ -53,7 +53,9 @@ def test_passes(tiny_bundle: Path) -> None:
 
 
 def test_another_caption(tiny_bundle: Path, relist: Relist) -> None:
-    rewrite_golden(tiny_bundle, relist, lambda s: with_expected(s, "fp32", text="a blue square"))
+    rewrite_golden(
+        tiny_bundle, relist, lambda s: with_expected(s, "fp32", output={"text": "a blue square"})
+    )
     report = verify(tiny_bundle)
     assert statuses(report)["onnxruntime fp32"] == "FAIL"
     assert statuses(report)["onnxruntime int8-cpu"] == "PASS"
@@ -66,7 +68,9 @@ def test_some_captions_may_differ_if_the_manifest_says_so(
     tiny_bundle: Path, relist: Relist
 ) -> None:
     def change(sample: Any) -> Any:
-        return with_expected(sample, "fp32", text="") if sample.name == "one" else sample
+        return (
+            with_expected(sample, "fp32", output={"text": ""}) if sample.name == "one" else sample
+        )
 
     rewrite_golden(tiny_bundle, relist, change)
     records = dict(Bundle.open(tiny_bundle).manifest.precisions)
@@ -115,7 +119,7 @@ def test_other_bits_from_preprocessing(tiny_bundle: Path, relist: Relist) -> Non
 
     rewrite_golden(tiny_bundle, relist, change)
     report = verify(tiny_bundle)
-    assert statuses(report)["preprocess"] == "FAIL"
+    assert statuses(report)["prepare"] == "FAIL"
     with pytest.raises(BundleError, match="got other bits for two"):
         report.check()
 

@@ -1,0 +1,149 @@
+"""Captions pictures: an encoder that sees, and a step that says one word after another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgedl.bundle import Expected, Given
+from edgedl.bundle.manifest import DecodeOptions
+from edgedl.errors import BundleError
+from edgedl.runtime.base import Pipeline, Result
+from edgedl.runtime.decode import Decoded, greedy
+from edgedl.runtime.preprocess import FramePreprocessor
+from edgedl.vocab import BOS, Vocab
+
+if TYPE_CHECKING:
+    from edgedl.frame import Frame, PixelFormat
+    from edgedl.runtime.session import Array, Session
+    from edgedl.spec import ModelSpec
+
+
+class Captioner:
+    """The model, see ``edgedl.runtime.model.Model``.
+
+    Args:
+        spec: Of a captioning model.
+        sessions: ``encoder`` and ``step``.
+        decode: How captions are searched.
+        source_format: Pixel format of bare arrays.
+    """
+
+    compared: tuple[str, ...] = ("features", "logits")
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        sessions: Mapping[str, Session],
+        decode: DecodeOptions | None = None,
+        source_format: PixelFormat = "bgr8",
+    ) -> None:
+        assert spec.image is not None
+        self.spec = spec
+        self.encoder, self.step = sessions["encoder"], sessions["step"]
+        self.vocab = Vocab(spec.tokens)
+        self.max_tokens = (decode or DecodeOptions()).max_tokens
+        self.preprocess = FramePreprocessor(spec.image, source_format)
+
+    def prepare(self, given: Given) -> Array:
+        """Return the picture's tensor, (1, C, H, W)."""
+        return self.preprocess(given.pictures[0])
+
+    def expect(self, tensor: Array) -> Expected:
+        """Return the caption of one tensor, what was seen, and the first word's logits."""
+        seen = self.encoder.run({"image": tensor})
+        feeds = {"h_in": seen["h"], "c_in": seen["c"], "features": seen["features"]}
+        first = self.step.run({"token": np.full(1, BOS, np.int64), **feeds})
+        caption = self.decode(seen)[0]
+        arrays = {name: seen[name][0].astype(np.float32) for name in ("features", "h", "c")}
+        arrays["logits"] = first["logits"][0].astype(np.float32)
+        return Expected({"text": caption.text, "log_prob": caption.log_prob}, arrays)
+
+    def encode(self, tensors: Array) -> dict[str, Array]:
+        """Return ``features`` (N, P, D), ``h`` and ``c`` (N, H) of pictures (N, C, H, W)."""
+        return self.encoder.run({"image": tensors})
+
+    def decode(self, seen: Mapping[str, Array]) -> list[Decoded]:
+        """Return the captions of what ``encode`` saw."""
+        return greedy(
+            self.step, seen["features"], seen["h"], seen["c"], self.vocab, self.max_tokens
+        )
+
+    def captions(self, tensors: Array, lot: int = 64) -> list[Decoded]:
+        """Caption any number of pictures (n, C, H, W).
+
+        Args:
+            tensors: Prepared pictures.
+            lot: Pictures per call. 1 where activations are quantised at run time: their range is
+                that of all pictures of a call, and a camera sends one.
+        """
+        lots = range(0, len(tensors), lot)
+        return [text for i in lots for text in self.decode(self.encode(tensors[i : i + lot]))]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptionResult(Result):
+    """What was seen in one frame.
+
+    Attributes:
+        log_prob: Natural log of the caption's probability; <= 0.
+        is_complete: False when it was cut at the longest length.
+    """
+
+    log_prob: float
+    is_complete: bool
+
+
+class CaptionPipeline(Pipeline):
+    """Captions frames with one bundle. Made by ``load``; a context manager."""
+
+    model: Captioner
+
+    def __call__(self, picture: Frame | Any) -> CaptionResult:
+        """Caption one picture.
+
+        Args:
+            picture: A ``Frame``, or pixels in the ``source_format`` of ``load``.
+
+        Raises:
+            UsageError: The pixels do not have the shape or type of their format.
+        """
+        started = time.perf_counter_ns()
+        tensor = self.model.preprocess(picture)
+        preprocessed = time.perf_counter_ns()
+        seen = self.model.encode(tensor)
+        encoded = time.perf_counter_ns()
+        decoded = self.model.decode(seen)[0]
+        done = time.perf_counter_ns()
+        return CaptionResult(
+            text=decoded.text,
+            log_prob=decoded.log_prob,
+            is_complete=decoded.is_complete,
+            stage_ms={
+                "preprocess": (preprocessed - started) / 1e6,
+                "encode": (encoded - preprocessed) / 1e6,
+                "decode_text": (done - encoded) / 1e6,
+            },
+            **self.ran_by,
+        )
+
+    def preprocess(self, picture: Frame | Any) -> Array:
+        """Return the encoder's input of one picture, (1, C, H, W)."""
+        return self.model.preprocess(picture)
+
+    def batch(self, tensors: Array) -> list[Decoded]:
+        """Caption pre-processed pictures (N, C, H, W) together."""
+        return self.model.decode(self.model.encode(tensors))
+
+    def check_fit(self) -> None:
+        """Compare the graphs with the image spec and the vocabulary."""
+        self.check_image(self.model.encoder)
+        logits = next(spec for spec in self.model.step.outputs if spec.name == "logits")
+        words = len(self.model.vocab)
+        if isinstance(logits.shape[-1], int) and logits.shape[-1] != words:
+            msg = f"{self.bundle.path}: vocabulary has {words} tokens; got logits {logits.shape}"
+            raise BundleError("E416", msg)

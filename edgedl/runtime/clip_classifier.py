@@ -1,0 +1,155 @@
+"""Says what happens in a clip: features of each frame, and a network that reads them in order."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgedl.bundle import Expected, Given
+from edgedl.errors import BundleError
+from edgedl.runtime.base import Pipeline
+from edgedl.runtime.classifier import LabelResult, label_expected, label_result
+from edgedl.runtime.lots import in_lots
+from edgedl.runtime.preprocess import FramePreprocessor
+
+if TYPE_CHECKING:
+    from edgedl.frame import Frame, PixelFormat
+    from edgedl.runtime.session import Array, Session
+    from edgedl.spec import ModelSpec
+
+
+class ClipClassifier:
+    """The model, see ``edgedl.runtime.model.Model``.
+
+    Args:
+        spec: Of a clip-classification model.
+        sessions: ``encoder`` and ``model``.
+        source_format: Pixel format of bare arrays.
+    """
+
+    compared: tuple[str, ...] = ("features", "logits")
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        sessions: Mapping[str, Session],
+        source_format: PixelFormat = "bgr8",
+    ) -> None:
+        assert spec.image is not None
+        assert spec.clip is not None
+        self.spec, self.clip = spec, spec.clip
+        self.encoder, self.session = sessions["encoder"], sessions["model"]
+        self.preprocess = FramePreprocessor(spec.image, source_format)
+
+    def prepare(self, given: Given) -> Array:
+        """Return the tensors of a clip's frames, (1, T, C, H, W)."""
+        return np.concatenate([self.preprocess(frame) for frame in given.pictures])[None]
+
+    def expect(self, tensor: Array) -> Expected:
+        """Return label, probability, features and logits of one clip (1, T, C, H, W)."""
+        features = self.features(tensor[0])
+        expected = label_expected(self.logits(features[None]), self.spec.labels)
+        arrays = {"features": features.astype(np.float32), **expected.arrays}
+        return Expected(expected.output, arrays)
+
+    def features(self, tensors: Array) -> Array:
+        """Return (n, D) for any number of frames (n, C, H, W)."""
+        return in_lots(lambda lot: self.encoder.run({"image": lot})["features"], tensors)
+
+    def logits(self, features: Array) -> Array:
+        """Return (n, K) for any number of clips (n, T, D)."""
+        return in_lots(lambda lot: self.session.run({"features": lot})["logits"], features)
+
+    def clip_logits(self, clips: Array) -> Array:
+        """Return (n, K) for clips (n, T, C, H, W)."""
+        features = self.features(clips.reshape(-1, *clips.shape[2:]))
+        return self.logits(features.reshape(*clips.shape[:2], -1))
+
+
+class ClipPipeline(Pipeline):
+    """Classifies what happens in a stream: a window that slides over its frames.
+
+    Made by ``load``; a context manager. Each frame goes through the encoder once.
+
+    Attributes:
+        top: How many classes a result lists.
+    """
+
+    model: ClipClassifier
+    top = 5
+
+    def open_window(self) -> None:
+        """Make the window; called once by ``__init__``."""
+        self._window: deque[Array] = deque(maxlen=self.model.clip.frames)
+        self._skip = 0
+
+    def __call__(self, picture: Frame | Any) -> LabelResult | None:
+        """Take the next frame of the stream.
+
+        Args:
+            picture: A ``Frame``, or pixels in the ``source_format`` of ``load``.
+
+        Returns:
+            What happens in the last T frames; None while the window fills, and for the frames
+            between those that the clip takes.
+
+        Raises:
+            UsageError: The pixels do not have the shape or type of their format.
+        """
+        if self._skip:
+            self._skip -= 1
+            return None
+        self._skip = self.model.clip.every - 1
+        started = time.perf_counter_ns()
+        tensor = self.model.preprocess(picture)
+        preprocessed = time.perf_counter_ns()
+        self._window.append(self.model.features(tensor)[0])
+        encoded = time.perf_counter_ns()
+        if len(self._window) < self.model.clip.frames:
+            return None
+        logits = self.model.logits(np.stack(self._window)[None])
+        done = time.perf_counter_ns()
+        stage_ms = {
+            "preprocess": (preprocessed - started) / 1e6,
+            "encode": (encoded - preprocessed) / 1e6,
+            "infer": (done - encoded) / 1e6,
+        }
+        return label_result(logits, self.model.spec.labels, self.top, stage_ms, self.ran_by)
+
+    def whole(self, frames: Sequence[Frame | Any]) -> LabelResult:
+        """Classify one clip of T frames; the window stays as it is."""
+        started = time.perf_counter_ns()
+        tensors = np.concatenate([self.model.preprocess(frame) for frame in frames])
+        preprocessed = time.perf_counter_ns()
+        features = self.model.features(tensors)
+        encoded = time.perf_counter_ns()
+        logits = self.model.logits(features[None])
+        done = time.perf_counter_ns()
+        stage_ms = {
+            "preprocess": (preprocessed - started) / 1e6,
+            "encode": (encoded - preprocessed) / 1e6,
+            "infer": (done - encoded) / 1e6,
+        }
+        return label_result(logits, self.model.spec.labels, self.top, stage_ms, self.ran_by)
+
+    def reset(self) -> None:
+        """Forget the frames so far: a new stream begins."""
+        self._window.clear()
+        self._skip = 0
+
+    def check_fit(self) -> None:
+        """Compare the graphs with the specs and the labels."""
+        self.check_image(self.model.encoder)
+        self.check_width(self.model.session, "logits", len(self.model.spec.labels), "labels")
+        features = self.model.session.inputs[0]
+        if features.shape[1] != self.model.clip.frames:
+            msg = (
+                f"{self.bundle.path}: the clip has {self.model.clip.frames} frames; "
+                f"got a graph for {features.shape}"
+            )
+            raise BundleError("E413", msg)
+        self.open_window()

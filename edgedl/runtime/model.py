@@ -1,0 +1,68 @@
+"""What every kind of model offers, whatever runs its graphs, and the door to the kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from edgedl.runtime.captioner import Captioner
+from edgedl.runtime.classifier import Classifier
+from edgedl.runtime.clip_classifier import ClipClassifier
+from edgedl.runtime.regressor import Regressor
+from edgedl.runtime.text_classifier import TextClassifier
+from edgedl.runtime.text_generator import TextGenerator
+
+if TYPE_CHECKING:
+    from edgedl.bundle import Expected, Given
+    from edgedl.bundle.manifest import DecodeOptions
+    from edgedl.frame import PixelFormat
+    from edgedl.runtime.session import Array, Session
+    from edgedl.spec import ModelSpec, Task
+
+
+class Model(Protocol):
+    """A kind of model over its sessions: from what a user hands in to the answer.
+
+    Attributes:
+        spec: How it is fed and read.
+        compared: Names of the outputs whose error is bounded when machines are compared.
+    """
+
+    spec: ModelSpec
+    compared: tuple[str, ...]
+
+    def prepare(self, given: Given) -> Array:
+        """Return what the network gets for one sample, batch axis 1."""
+        ...
+
+    def expect(self, tensor: Array) -> Expected:
+        """Return the answer to one prepared sample, and the arrays behind it."""
+        ...
+
+
+def open_model(
+    spec: ModelSpec,
+    sessions: Mapping[str, Session],
+    decode: DecodeOptions | None = None,
+    source_format: PixelFormat = "bgr8",
+) -> Model:
+    """Put a model together.
+
+    Args:
+        spec: How it is fed and read.
+        sessions: Role to session, one for each of ``spec.roles``.
+        decode: How captions are searched; for captioning only.
+        source_format: Pixel format of bare arrays, where pictures go in.
+    """
+    if spec.task == "captioning":
+        return Captioner(spec, sessions, decode, source_format)
+    if spec.task == "classification":
+        return Classifier(spec, sessions, source_format)
+    if spec.task == "clip-classification":
+        return ClipClassifier(spec, sessions, source_format)
+    kinds: dict[Task, type[TextGenerator | TextClassifier | Regressor]] = {
+        "text-generation": TextGenerator,
+        "text-classification": TextClassifier,
+        "regression": Regressor,
+    }
+    return kinds[spec.task](spec, sessions)

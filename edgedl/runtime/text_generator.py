@@ -1,0 +1,223 @@
+"""Writes text, one token after another; its state is what it has read and written so far."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgedl.bundle import Expected, Given
+from edgedl.errors import BundleError, UsageError
+from edgedl.runtime.base import Pipeline, Result
+from edgedl.runtime.probability import log_softmax
+from edgedl.tokenizer import Tokenizer
+from edgedl.vocab import SPECIAL, Vocab
+
+if TYPE_CHECKING:
+    from edgedl.runtime.session import Array, Session
+    from edgedl.spec import ModelSpec
+
+State = dict[str, "Array"]
+
+EXPECTED_LENGTH = 64
+"""Tokens of the greedy continuation that a golden sample keeps."""
+
+
+class TextGenerator:
+    """The model, see ``edgedl.runtime.model.Model``.
+
+    Args:
+        spec: Of a text-generation model.
+        sessions: ``step``.
+    """
+
+    compared: tuple[str, ...] = ("logits",)
+
+    def __init__(self, spec: ModelSpec, sessions: Mapping[str, Session]) -> None:
+        assert spec.text is not None
+        self.spec = spec
+        self.session = sessions["step"]
+        self.tokenizer = Tokenizer(spec.text, Vocab(spec.tokens))
+        states = [s for s in self.session.inputs if s.name != "token"]
+        self._shapes = {s.name: tuple(s.shape[1:]) for s in states}
+
+    def prepare(self, given: Given) -> Array:
+        """Return the tokens of a text's beginning, (1, T) int64."""
+        assert given.text is not None
+        return np.array([self.tokenizer.encode(given.text)], np.int64)
+
+    def expect(self, tensor: Array) -> Expected:
+        """Return the likeliest continuation of tokens (1, T), and the logits after them."""
+        state = self.start(1)
+        for token in tensor.T:
+            logits, state = self.step(token, state)
+        after = logits[0].astype(np.float32)
+        ids: list[int] = []
+        for _ in range(EXPECTED_LENGTH):
+            ids.append(int(logits[0, len(SPECIAL) :].argmax()) + len(SPECIAL))
+            logits, state = self.step(np.array(ids[-1:], np.int64), state)
+        return Expected({"text": self.tokenizer.decode(ids)}, {"logits": after})
+
+    def start(self, rows: int) -> State:
+        """Return the state before anything was read: zeros, (rows, L, H) each."""
+        return {name: np.zeros((rows, *shape), np.float32) for name, shape in self._shapes.items()}
+
+    def step(self, tokens: Array, state: State) -> tuple[Array, State]:
+        """Read one token in each row (N,); return logits of the next (N, V), and the new state."""
+        out = self.session.run({"token": tokens, **state})
+        return out["logits"], {name: out[name.replace("_in", "_out")] for name in state}
+
+    def log_probs(self, tokens: Array) -> Array:
+        """Return the natural log of the probability of each token but the first.
+
+        Args:
+            tokens: (N, T + 1) int64; each row begins without a state.
+
+        Returns:
+            (N, T) float64.
+        """
+        state = self.start(len(tokens))
+        rows = np.arange(len(tokens))
+        found = np.empty((len(tokens), tokens.shape[1] - 1))
+        for t in range(found.shape[1]):
+            logits, state = self.step(tokens[:, t], state)
+            found[:, t] = log_softmax(logits)[rows, tokens[:, t + 1]]
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextResult(Result):
+    """A text that was written.
+
+    Attributes:
+        prompt: What it goes on from.
+        log_prob: Sum of the natural logs of its tokens' probabilities under the model, without
+            temperature; <= 0.
+        tokens: How many.
+    """
+
+    prompt: str
+    log_prob: float
+    tokens: int
+
+
+class TextPipeline(Pipeline):
+    """Writes text with one bundle. Made by ``load``; a context manager.
+
+    It goes on from what it read and wrote before, until ``reset``.
+
+    Attributes:
+        log_prob: Of the tokens written since ``reset``.
+        tokens: How many were written since ``reset``.
+    """
+
+    model: TextGenerator
+
+    def reset(self) -> None:
+        """Forget everything that was read and written."""
+        self._state = self.model.start(1)
+        self._logits: Array | None = None
+        self.log_prob, self.tokens = 0.0, 0
+
+    def read(self, text: str) -> None:
+        """Read a text without writing."""
+        for token in self.model.tokenizer.encode(text):
+            self._logits, self._state = self.model.step(np.array([token], np.int64), self._state)
+
+    def write(
+        self, length: int, temperature: float = 1.0, top_k: int = 0, seed: int = 1
+    ) -> Iterator[str]:
+        """Write ``length`` tokens; yields them one by one.
+
+        Args:
+            length: >= 1.
+            temperature: Logits are divided by it; 0 takes the likeliest token each time.
+            top_k: Draw from so many of the likeliest tokens only; 0: from all.
+            seed: Of the draws.
+
+        Raises:
+            UsageError: E122 a value is out of range.
+        """
+        if length < 1 or not 0 <= temperature <= 100 or top_k < 0:
+            msg = (
+                "[write] length must be >= 1, temperature in 0..100, top_k >= 0; "
+                f"got {length}, {temperature:g}, {top_k}"
+            )
+            raise UsageError("E122", msg)
+        return self._write(length, temperature, top_k, np.random.default_rng(seed))
+
+    def _write(
+        self, length: int, temperature: float, top_k: int, rng: np.random.Generator
+    ) -> Iterator[str]:
+        if self._logits is None:
+            self.read("\n" if self.model.tokenizer.spec.unit == "character" else ".")
+        for _ in range(length):
+            assert self._logits is not None
+            logs = log_softmax(self._logits[0, len(SPECIAL) :])
+            index = draw(logs, temperature, top_k, rng)
+            self.log_prob, self.tokens = self.log_prob + float(logs[index]), self.tokens + 1
+            token = index + len(SPECIAL)
+            self._logits, self._state = self.model.step(np.array([token], np.int64), self._state)
+            glue = "" if self.model.tokenizer.spec.unit == "character" else " "
+            yield glue + self.model.spec.tokens[token]
+
+    def __call__(
+        self,
+        prompt: str,
+        length: int = 200,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        seed: int = 1,
+    ) -> TextResult:
+        """Read ``prompt`` and go on writing; see ``write``."""
+        started = time.perf_counter_ns()
+        self.read(prompt)
+        read = time.perf_counter_ns()
+        before, count = self.log_prob, self.tokens
+        text = "".join(self.write(length, temperature, top_k, seed))
+        done = time.perf_counter_ns()
+        return TextResult(
+            text=text,
+            prompt=prompt,
+            log_prob=self.log_prob - before,
+            tokens=self.tokens - count,
+            stage_ms={"read": (read - started) / 1e6, "write": (done - read) / 1e6},
+            **self.ran_by,
+        )
+
+    def check_fit(self) -> None:
+        """Compare the graph with the vocabulary."""
+        session = self.model.session
+        ins = sorted(spec.name for spec in session.inputs)
+        outs = sorted(spec.name for spec in session.outputs)
+        states = [name for name in ins if name != "token"]
+        if states not in (["h_in"], ["c_in", "h_in"]) or outs != sorted(
+            ["logits", *(name.replace("_in", "_out") for name in states)]
+        ):
+            msg = (
+                f"{self.bundle.path}: step expected token, h_in, c_in in and logits, h_out, c_out "
+                f"out (c for LSTMs); got {', '.join(ins)} and {', '.join(outs)}"
+            )
+            raise BundleError("E413", msg)
+        self.check_width(session, "logits", len(self.model.spec.tokens), "tokens")
+        self.reset()
+
+
+def draw(logs: Array, temperature: float, top_k: int, rng: np.random.Generator) -> int:
+    """Return an index drawn from log-probabilities (V,).
+
+    Args:
+        logs: Natural logs.
+        temperature: Logs are divided by it; 0 takes the largest.
+        top_k: Only so many of the largest take part; 0: all.
+        rng: Source of chance.
+    """
+    if temperature == 0 or top_k == 1:
+        return int(logs.argmax())
+    scaled = logs / temperature
+    if 0 < top_k < len(scaled):
+        scaled = np.where(scaled >= np.sort(scaled)[-top_k], scaled, -np.inf)
+    return int((scaled + rng.gumbel(size=len(scaled))).argmax())  # draws by probability
