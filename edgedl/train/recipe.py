@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgedl.errors import ConfigError
+from edgedl.models.build import families
 from edgedl.options import parse_toml, parse_value, suggest
 from edgedl.train.optimizer import OptimizerOptions
 from edgedl.train.options import TrainOptions, check_ranges
@@ -104,9 +105,17 @@ def _keys(record: type[Recipe], table: Mapping[str, Any]) -> set[str]:
         options = [h for h in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(h)]
         inner = {f.name for option in options for f in dataclasses.fields(option)}
         written = table.get(name)
-        inner |= set(written) if isinstance(written, Mapping) else set()
+        if isinstance(written, Mapping):
+            inner |= set(written) | _family_keys(written.get("family"))
         keys |= {f"{name}.{key}" for key in inner} or {name}
     return keys
+
+
+def _family_keys(family: object) -> set[str]:
+    """Return the options of a family of networks, none of one that is unknown."""
+    known = families()
+    found = known.get(family) if isinstance(family, str) else None
+    return {f.name for f in dataclasses.fields(found.options)} if found else set()
 
 
 def _full_key(given: str, keys: set[str]) -> str:
