@@ -16,8 +16,6 @@ from edgedl.errors import UsageError
 if TYPE_CHECKING:
     from edgedl.train import Progress, Run
 
-_PARTS = ("exact", "accuracy", "macro_f1", "top5")  # numbers that are parts of a whole
-
 
 def add(subparsers: Any) -> None:
     """Add the command's parser."""
@@ -105,28 +103,24 @@ def _dry_run(args: argparse.Namespace, overrides: Mapping[str, Any]) -> int:
 
 
 def _print_result(trained: Run) -> None:
+    from edgedl.evaluate import main_metric
+
     metrics = trained.metrics
+    metric = main_metric(metrics["task"])
     for split in ("test", "val"):
         if split in metrics:
-            print(f"{trained.path}: {_quality(metrics[split])} on {split}")
+            found = metrics[split]
+            low, high = (metric.show(found[f"{metric.name}_{end}"]) for end in ("low", "high"))
+            print(
+                f"{trained.path}: {metric.name} {metric.show(found[metric.name])} "
+                f"(95 %: {low} to {high}) on {split}, n = {found['n']}"
+            )
     print(f"{metrics['steps']} steps in {metrics['seconds']:.0f} s, {metrics['precision']}")
     if metrics["ended_by"] == "minutes":
         print(
             f"the time ended training after {metrics['steps']} steps, its schedule complete; "
             "more time, more quality: --minutes"
         )
-
-
-def _quality(found: Mapping[str, Any]) -> str:
-    """Return e.g. ``accuracy 99.62 % (95 %: 99.48 to 99.72), n = 10000``."""
-    name = next(iter(found))
-    factor, unit = (100, " %") if name in _PARTS else (1, "")
-    interval = ""
-    if f"{name}_low" in found:
-        low, high = (found[f"{name}_{end}"] * factor for end in ("low", "high"))
-        interval = f" (95 %: {low:.2f} to {high:.2f})"
-    samples = f", n = {found['n']:.0f}" if "n" in found else ""
-    return f"{name} {found[name] * factor:.4g}{unit}{interval}{samples}"
 
 
 def _overrides(args: argparse.Namespace) -> dict[str, Any]:

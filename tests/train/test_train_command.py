@@ -24,7 +24,8 @@ def trained(monkeypatch, tmp_path):
     asked = {}
 
     test = {"exact": 0.975, "exact_low": 0.967, "exact_high": 0.981, "bleu4": 0.79, "n": 2000}
-    metrics = {"test": test, "val": {"exact": 0.98, "n": 512}, "steps": 10, "seconds": 12.3}
+    val = {"exact": 0.98, "exact_low": 0.96, "exact_high": 0.99, "n": 512}
+    metrics = {"task": "captioning", "test": test, "val": val, "steps": 10, "seconds": 12.3}
     result = SimpleNamespace(
         path=tmp_path / "run",
         metrics={**metrics, "precision": "bf16", "ended_by": "minutes"},
@@ -53,8 +54,8 @@ def test_prints_quality_and_what_to_type_next(trained, capsys):
         "resume": False,
     }
     out, err = capsys.readouterr()
-    assert "exact 97.5 % (95 %: 96.70 to 98.10), n = 2000 on test" in out
-    assert "exact 98 %, n = 512 on val" in out
+    assert "run: exact 97.50 % (95 %: 96.70 % to 98.10 %) on test, n = 2000" in out
+    assert "run: exact 98.00 % (95 %: 96.00 % to 99.00 %) on val, n = 512" in out
     assert "the time ended training after 10 steps" in out
     assert err.startswith("next: edgedl export ")
     assert err.endswith("run --out run.edge\n")
