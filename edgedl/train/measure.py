@@ -12,6 +12,7 @@ from edgedl.train.torch_session import torch_sessions
 
 if TYPE_CHECKING:
     from edgedl.evaluate import Evaluation, Measurement
+    from edgedl.runtime.model import Model
     from edgedl.train.task import Task
 
 
@@ -22,10 +23,12 @@ class Measured:
     Attributes:
         evaluation: The samples.
         measurement: Their outputs and what those are worth.
+        model: The network behind the interface of its kind.
     """
 
     evaluation: Evaluation
     measurement: Measurement
+    model: Model
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -39,4 +42,4 @@ def measure(task: Task, data: Mapping[str, Any], split: str) -> Measured | None:
     if not len(evaluation):
         return None
     model = open_model(task.spec, torch_sessions(task.spec, task.kept))
-    return Measured(evaluation, evaluation.measure(model))
+    return Measured(evaluation, evaluation.measure(model), model)

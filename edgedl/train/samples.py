@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from edgedl.html_page import escape, jpeg_uri, section, table
 from edgedl.metrics.classification import confusion, ece, per_class, reliability
+from edgedl.runtime.probability import log_softmax
+from edgedl.runtime.text_generator import draw
 from edgedl.train import charts
+from edgedl.vocab import SPECIAL
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from edgedl.runtime.text_generator import TextGenerator
     from edgedl.train.measure import Measured
     from edgedl.train.run_folder import Run
 
 _SHOWN = 12
 _LOOKED_AT = 400  # captions, of which right and wrong ones are shown
 _POINTS = 400  # of a series
+_WRITTEN = 400  # characters or words of a sample
+_TEMPERATURE = 0.8
 
 
 def sample_sections(run: Run, shown: Measured) -> list[str]:
@@ -108,8 +114,25 @@ def _series_sections(run: Run, shown: Measured) -> list[str]:
 
 
 def _text_sections(shown: Measured) -> list[str]:
-    texts = [str(text) for text in shown.measurement.outputs[:1]]
-    return [section("A sample", "", f"<pre>{escape(text)}</pre>") for text in texts]
+    """Let the network go on from the beginning of the held-out text."""
+    model = cast("TextGenerator", shown.model)
+    prompt = str(shown.evaluation.inputs(0).text)
+    written = "".join(_written(model, model.tokenizer.encode(prompt)))
+    note = f"It goes on from the grey text; temperature {_TEMPERATURE}."
+    body = f'<span class="lead">{escape(prompt)}</span>{escape(written)}'
+    return [section("A sample", note, f"<pre>{body}</pre>")]
+
+
+def _written(model: TextGenerator, tokens: Sequence[int]) -> Iterator[str]:
+    state, rng = model.start(1), np.random.default_rng(1)
+    logits = np.zeros((1, len(model.spec.tokens)), np.float32)
+    glue = "" if model.tokenizer.spec.unit == "character" else " "
+    for token in tokens:
+        logits, state = model.step(np.array([token], np.int64), state)
+    for _ in range(_WRITTEN):
+        token = len(SPECIAL) + draw(log_softmax(logits[0, len(SPECIAL) :]), _TEMPERATURE, 0, rng)
+        logits, state = model.step(np.array([token], np.int64), state)
+        yield glue + model.spec.tokens[token]
 
 
 def _gallery(
