@@ -28,7 +28,12 @@ _SILENT = 4  # fatal errors only; everything else reaches us as an exception
 
 
 class OrtSession:
-    """One ONNX model on ONNX Runtime's CPU provider; ``run`` may be called from any thread."""
+    """One ONNX model on ONNX Runtime's CPU provider; ``run`` may be called from any thread.
+
+    Attributes:
+        quantises_as_it_runs: The graph finds the range of activations anew in each call, so that
+            samples of one call influence each other.
+    """
 
     backend = "onnxruntime"
 
@@ -45,6 +50,7 @@ class OrtSession:
             IntegrityError: E411 it wants other files.
         """
         has_float16 = scan_onnx(raw, name).has_float16
+        self.quantises_as_it_runs = b"DynamicQuantizeLinear" in raw
         self._name = name
         self._session: Any = None
         try:

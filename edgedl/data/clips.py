@@ -1,0 +1,255 @@
+"""Clips with a label each: what moves how, generated or in folders of videos."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from edgedl.data.download import find
+from edgedl.data.moving import MOTIONS, MovingDigits, MovingThings
+from edgedl.data.problems import Problems
+from edgedl.errors import ConfigError, DataError
+
+VIDEOS = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".mpg", ".mpeg")
+SPLITS = ("train", "val", "test")
+MAX_DECODED = 100_000  # frames of one video
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipsOptions:
+    """The section ``[data]`` of clips.
+
+    Attributes:
+        path: A folder ``CLASS/*.mp4``, or ``train/CLASS/*.mp4`` and so on; empty for generated
+            clips.
+        generated: ``digits``: a digit moves or turns, the class is how; ``scenes``: so does one of
+            the things of the rendered scenes.
+        frames: T, frames of a clip; of a video so many, spread evenly.
+        every: On a live source every so many-th frame is taken.
+        size_px: Side of generated pictures.
+        train: Number of generated clips to learn from.
+        val: Number of generated clips for choosing.
+        test: Number of generated clips held out.
+        val_part: Part of the videos held back for choosing where there is no folder ``val``.
+        test_part: Part of the videos held out where there is no folder ``test``.
+        seed: Of the clips and the split.
+        on_bad_sample: ``fail`` reports all bad videos before training; ``skip`` leaves them out.
+    """
+
+    path: str = ""
+    generated: Literal["", "digits", "scenes"] = ""
+    frames: int = 12
+    every: int = 1
+    size_px: int = 32
+    train: int = 6000
+    val: int = 600
+    test: int = 2000
+    val_part: float = 0.1
+    test_part: float = 0.2
+    seed: int = 1
+    on_bad_sample: Literal["fail", "skip"] = "fail"
+
+    def __post_init__(self) -> None:
+        if bool(self.path) == bool(self.generated):
+            msg = "either data.path or data.generated must be set; got both or none"
+            raise ConfigError("E205", msg)
+        ranges = {
+            "frames": (2, 256),
+            "every": (1, 1000),
+            "size_px": (24, 256),
+            "train": (1, 1_000_000),
+            "val": (0, 1_000_000),
+            "test": (1, 1_000_000),
+            "val_part": (0, 0.5),
+            "test_part": (0, 0.5),
+        }
+        for name, (low, high) in ranges.items():
+            if not low <= getattr(self, name) <= high:
+                msg = f"data.{name} must be in {low}..{high}; got {getattr(self, name)}"
+                raise ConfigError("E205", msg)
+
+
+@dataclass(frozen=True, slots=True)
+class Clips:
+    """Some clips, made or decoded when they are asked for.
+
+    Attributes:
+        clip: Number of a clip to its frames, (T, H, W) gray8 or (T, H, W, 3) bgr8.
+        labels: (n,) numbers of their classes.
+        names: Where each comes from.
+    """
+
+    clip: Callable[[int], npt.NDArray[np.uint8]]
+    labels: npt.NDArray[np.int64]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class ClipData:
+    """Clips in their splits.
+
+    Attributes:
+        labels: Names of the classes.
+        splits: ``train``, ``val``, ``test`` as far as they are there.
+        facts: For ``data.json``.
+    """
+
+    labels: tuple[str, ...]
+    splits: Mapping[str, Clips]
+    facts: Mapping[str, Any]
+
+
+def open_clips(options: ClipsOptions) -> ClipData:
+    """Find or make clips and split them.
+
+    Raises:
+        DataError: E352 fewer than two classes, E355 bad videos, E356 no such folder.
+    """
+    if options.generated:
+        return _generated(options)
+    path = find(options.path)
+    if not path.is_dir():
+        msg = f"{path} is a file; clips are read from a folder: CLASS/*.mp4"
+        raise DataError("E356", msg)
+    problems = Problems()
+    found = {name: _videos(path / name, problems) for name in SPLITS if (path / name).is_dir()}
+    if not found:
+        found = _split(_videos(path, problems), options)
+    problems.finish(options.on_bad_sample)
+    labels = tuple(sorted({label for part in found.values() for label, _ in part}))
+    if len(labels) < 2:
+        msg = f"{path}: folders of two classes are needed, CLASS/*.mp4; got {list(labels)}"
+        raise DataError("E352", msg)
+    splits = {
+        name: _clips_of([(labels.index(label), file) for label, file in part], options.frames)
+        for name, part in found.items()
+        if part
+    }
+    return ClipData(labels, splits, _facts(path.name, labels, splits))
+
+
+def read_clip(path: Path, frames: int) -> npt.NDArray[np.uint8]:
+    """Decode a video and return ``frames`` of its pictures, spread evenly, (T, H, W, 3) bgr8.
+
+    The first and the last are among them; a shorter video repeats some.
+
+    Raises:
+        DataError: E356 it cannot be decoded.
+    """
+    try:
+        with av.open(str(path)) as container:
+            pictures = [
+                frame.to_ndarray(format="bgr24")
+                for _, frame in zip(range(MAX_DECODED), container.decode(video=0), strict=False)
+            ]
+    except (OSError, ValueError, IndexError) as err:
+        msg = f"{path} cannot be decoded: {getattr(err, 'strerror', None) or err}"
+        raise DataError("E356", msg) from err
+    if not pictures:
+        msg = f"{path} cannot be decoded: it holds no picture"
+        raise DataError("E356", msg)
+    return np.stack([pictures[i] for i in spread(len(pictures), frames)])
+
+
+def spread(count: int, wanted: int) -> list[int]:
+    """Return ``wanted`` of the numbers 0..count - 1 in order, evenly spread, both ends included."""
+    return [round(i * (count - 1) / max(wanted - 1, 1)) for i in range(wanted)]
+
+
+def _generated(options: ClipsOptions) -> ClipData:
+    splits = {}
+    for place, name in enumerate(SPLITS):
+        count = getattr(options, name)
+        if not count:
+            continue
+        kind = MovingDigits if options.generated == "digits" else MovingThings
+        source = kind(options.seed * len(SPLITS) + place, options.frames, options.size_px)
+        labels = np.arange(count, dtype=np.int64) % len(MOTIONS)
+        names = tuple(f"{options.generated} {name} {i}" for i in range(count))
+        splits[name] = Clips(source.clip, labels, names)
+    return ClipData(MOTIONS, splits, _facts(options.generated, MOTIONS, splits))
+
+
+def _clips_of(part: list[tuple[int, Path]], frames: int) -> Clips:
+    files = [file for _, file in part]
+    labels = np.array([label for label, _ in part], np.int64)
+    return Clips(lambda i: read_clip(files[i], frames), labels, tuple(map(str, files)))
+
+
+def _videos(folder: Path, problems: Problems) -> list[tuple[str, Path]]:
+    """Return (class, file) of all videos that open; the others become problems."""
+    found = []
+    for place in sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] not in "._"):
+        files = sorted(f for f in place.iterdir() if f.suffix.lower() in VIDEOS)
+        if not files:
+            problems.add(str(place), "the class has no video")
+        for file in files:
+            if why := _problem(file):
+                problems.add(str(file), why)
+            else:
+                found.append((place.name, file))
+    return found
+
+
+def _problem(file: Path) -> str:
+    """Return why a video cannot be used, or nothing."""
+    if not file.stat().st_size:
+        return "the file is empty"
+    try:
+        with av.open(str(file)) as container:
+            first = next(container.decode(video=0), None)
+    except (OSError, ValueError, IndexError) as err:
+        return f"unreadable video: {getattr(err, 'strerror', None) or err}"
+    return "" if first is not None else "unreadable video: it holds no picture"
+
+
+def _split(
+    videos: list[tuple[str, Path]], options: ClipsOptions
+) -> dict[str, list[tuple[str, Path]]]:
+    """Hold back a part of each class, by chance."""
+    rng = np.random.default_rng(options.seed)
+    parts: dict[str, list[tuple[str, Path]]] = {name: [] for name in SPLITS}
+    for label in sorted({label for label, _ in videos}):
+        files = [video for video in videos if video[0] == label]
+        order = [files[i] for i in rng.permutation(len(files))]
+        test = round(options.test_part * len(order))
+        val = round(options.val_part * len(order))
+        parts["test"] += order[:test]
+        parts["val"] += order[test : test + val]
+        parts["train"] += order[test + val :]
+    return parts
+
+
+def _facts(name: str, labels: tuple[str, ...], splits: Mapping[str, Clips]) -> dict[str, Any]:
+    warnings = [
+        f"{split} has no clip of {label}"
+        for split, clips in splits.items()
+        for label in labels
+        if labels.index(label) not in clips.labels
+    ]
+    return {
+        "name": name,
+        "classes": {
+            split: dict(Counter(labels[i] for i in clips.labels.tolist()))
+            for split, clips in splits.items()
+        },
+        "splits": {
+            split: {
+                "clips": len(clips),
+                "sha256": hashlib.sha256("\n".join(clips.names).encode()).hexdigest(),
+            }
+            for split, clips in splits.items()
+        },
+        "warnings": warnings,
+    }

@@ -1,0 +1,214 @@
+"""Pictures in folders, archives and CSV lists."""
+
+from __future__ import annotations
+
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from edgedl.data.picture_list import Encoded, Pictures, decode
+from edgedl.data.table import column, read_csv
+from edgedl.errors import DataError
+
+if TYPE_CHECKING:
+    from edgedl.data.problems import Problems
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
+SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "test": "test"}
+MAX_PICTURE_BYTES = 64 << 20
+MAX_ARCHIVE_BYTES = 16 << 30
+MAX_ARRAY_BYTES = 4 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One picture as it was found.
+
+    Attributes:
+        where: Its path, for people.
+        split: ``train``, ``val``, ``test``, or empty.
+        label: Name of its class.
+        source: Its file, or the file's bytes.
+    """
+
+    where: str
+    split: str
+    label: str
+    source: Path | bytes
+
+
+def read_folder(folder: Path, problems: Problems) -> list[Item]:
+    """Return the pictures of ``CLASS/*`` or ``SPLIT/CLASS/*``.
+
+    Files that are no pictures by their name are passed over, hidden ones and folders too.
+    """
+    items = []
+    places = [p for p in _visible(folder) if p.is_dir()]
+    inner = [p for p in places if p.name.lower() in SPLITS]
+    for place in inner or [folder]:
+        split = SPLITS[place.name.lower()] if inner else ""
+        for group in (p for p in _visible(place) if p.is_dir()):
+            files = [f for f in sorted(group.rglob("*")) if f.suffix.lower() in ENDINGS]
+            if not files:
+                problems.add(str(group), "empty class: the folder has no picture")
+            items += [Item(str(file), split, group.name, file) for file in files]
+    return items
+
+
+def archives(folder: Path) -> list[Path]:
+    """Return the archives of a folder."""
+    return [f for f in _visible(folder) if f.is_file() and is_archive(f)]
+
+
+def is_archive(path: Path) -> bool:
+    """Return whether a file is an archive by its name."""
+    return path.name.lower().endswith(ARCHIVES)
+
+
+def read_archive(path: Path, problems: Problems) -> list[Item]:
+    """Return the pictures of an archive, ``…/CLASS/x.jpg`` or ``…/SPLIT/…/CLASS/x.jpg``.
+
+    Nothing is unpacked to disk, so no name in it can lead anywhere.
+
+    Raises:
+        DataError: E356 it cannot be read.
+    """
+    items = []
+    try:
+        for name, raw in _members(path, problems):
+            *folders, label, _ = PurePosixPath(name).parts
+            split = next((SPLITS[f.lower()] for f in folders if f.lower() in SPLITS), "")
+            if not folders and label.lower() in SPLITS:
+                problems.add(f"{path}:{name}", "wrong place: SPLIT/CLASS/file is expected")
+                continue
+            items.append(Item(f"{path}:{name}", split, label, raw))
+    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as err:
+        msg = f"{path} cannot be read: {err}; copy or load it again"
+        raise DataError("E356", msg) from err
+    return items
+
+
+def read_list(path: Path, problems: Problems) -> list[Item]:
+    """Return the pictures of a CSV file with the columns ``path``, ``label``, perhaps ``split``.
+
+    Paths are relative to the CSV file.
+
+    Raises:
+        DataError: E358 it is not UTF-8, E359 a column is missing.
+    """
+    names, rows = read_csv(path)
+    wanted = ["path", "label", *(["split"] if "split" in names else [])]
+    places = [column(names, name, path) for name in wanted]
+    items = []
+    for line, cells in rows:
+        where = f"{path}:{line}"
+        if len(cells) < len(names):
+            problems.add(where, f"{len(cells)} cells where the header has {len(names)}")
+            continue
+        file, label, *split = (cells[place].strip() for place in places)
+        if split and split[0].lower() not in SPLITS:
+            problems.add(where, f"split is {split[0]!r}, not train, val or test")
+        elif not label:
+            problems.add(where, "label is empty")
+        else:
+            target = path.parent / file
+            place = SPLITS[split[0].lower()] if split else ""
+            items.append(Item(f"{target} ({where})", place, label, target))
+    return items
+
+
+def checked(
+    items: Sequence[Item], labels: Sequence[str], problems: Problems
+) -> dict[str, Pictures]:
+    """Decode each picture once, sort out what is none, and return the rest by split.
+
+    Pictures of one size become one array; others are decoded when they are asked for.
+    """
+    found: dict[str, list[tuple[Item, tuple[int, ...], npt.NDArray[np.uint8] | None]]] = {}
+    sizes: set[tuple[int, ...]] = set()
+    kept_bytes = 0
+    for item in items:
+        if why := _problem(item):
+            problems.add(item.where, why)
+            continue
+        picture = decode(item.source)
+        if picture is None:
+            problems.add(item.where, "corrupt: it cannot be decoded")
+            continue
+        sizes.add(picture.shape)
+        kept_bytes += picture.nbytes
+        keep = picture if len(sizes) == 1 and kept_bytes <= MAX_ARRAY_BYTES else None
+        found.setdefault(item.split, []).append((item, picture.shape, keep))
+    is_array = len(sizes) == 1 and kept_bytes <= MAX_ARRAY_BYTES
+    return {split: _pictures(rows, labels, is_array) for split, rows in found.items()}
+
+
+def _pictures(
+    rows: Sequence[tuple[Item, tuple[int, ...], npt.NDArray[np.uint8] | None]],
+    labels: Sequence[str],
+    is_array: bool,
+) -> Pictures:
+    numbers = np.array([labels.index(item.label) for item, *_ in rows], np.int64)
+    names = [item.where for item, *_ in rows]
+    if is_array:
+        return Pictures(np.stack([keep for *_, keep in rows if keep is not None]), numbers, names)
+    return Pictures(Encoded([item.source for item, *_ in rows]), numbers, names)
+
+
+def _problem(item: Item) -> str:
+    """Return why a picture cannot be read, as far as its file tells, or nothing."""
+    if isinstance(item.source, bytes):
+        return "" if item.source else "zero size: the file is empty"
+    try:
+        size = item.source.stat().st_size
+    except OSError:
+        return "missing: there is no such file"
+    if not size:
+        return "zero size: the file is empty"
+    return "" if size <= MAX_PICTURE_BYTES else f"too large: {size} bytes"
+
+
+def _members(path: Path, problems: Problems) -> Iterator[tuple[str, bytes]]:
+    """Yield name and bytes of each picture in an archive."""
+    total = 0
+    for name, size, read in _entries(path):
+        file = PurePosixPath(name)
+        if file.suffix.lower() not in ENDINGS or file.name.startswith("."):
+            continue
+        total += size
+        if len(file.parts) < 2:
+            problems.add(f"{path}:{name}", "wrong place: CLASS/file is expected")
+        elif size > MAX_PICTURE_BYTES or total > MAX_ARCHIVE_BYTES:
+            problems.add(f"{path}:{name}", f"too large: {size} bytes")
+        else:
+            yield name, read()
+
+
+def _entries(path: Path) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
+    if path.suffix.lower() == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                if not info.is_dir():
+                    yield info.filename, info.file_size, partial(archive.read, info)
+        return
+    with tarfile.open(path) as archive:
+        for member in archive:
+            if member.isfile():
+                yield member.name, member.size, partial(_read, archive, member)
+
+
+def _read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = archive.extractfile(member)
+    return file.read() if file else b""
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if not p.name.startswith((".", "_")))

@@ -1,0 +1,67 @@
+"""Collects what is wrong with a data set, so that it is told at once and before training."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+from edgedl.errors import DataError
+
+log = logging.getLogger(__name__)
+
+SHOWN = 20
+
+OnBadSample = Literal["fail", "skip"]
+
+
+@dataclass(frozen=True, slots=True)
+class BadSample:
+    """One sample that cannot be used.
+
+    Attributes:
+        where: Its path, with a line where it is one of many in a file.
+        why: What is wrong with it.
+    """
+
+    where: str
+    why: str
+
+
+class Problems:
+    """Bad samples of one data set."""
+
+    def __init__(self) -> None:
+        self.found: list[BadSample] = []
+
+    def add(self, where: str, why: str) -> None:
+        """Remember a bad sample."""
+        self.found.append(BadSample(where, why))
+
+    def finish(self, mode: OnBadSample) -> int:
+        """Report all of them: raise, or log that they are left out.
+
+        Returns:
+            How many there are.
+
+        Raises:
+            DataError: E355 there are some, and ``mode`` is ``fail``.
+        """
+        if not self.found:
+            return 0
+        text = self._text()
+        if mode == "fail":
+            msg = f"{text}\nmend or remove them, or leave them out: --on-bad-sample skip"
+            raise DataError("E355", msg)
+        log.warning("left out: %s", text)
+        return len(self.found)
+
+    def _text(self) -> str:
+        kinds = Counter(one.why.split(":")[0] for one in self.found)
+        counts = ", ".join(f"{n} × {why}" for why, n in kinds.most_common(5))
+        lines = [f"  {one.where}: {one.why}" for one in self.found[:SHOWN]]
+        if len(self.found) > SHOWN:
+            lines.append(f"  … and {len(self.found) - SHOWN} more")
+        some = "sample" if len(self.found) == 1 else "samples"
+        return f"{len(self.found)} bad {some} ({counts}):\n" + "\n".join(lines)

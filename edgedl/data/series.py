@@ -1,0 +1,229 @@
+"""Measured series: columns of numbers, row after row in time."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from edgedl.data.download import find
+from edgedl.data.problems import Problems
+from edgedl.data.table import column, read_csv
+from edgedl.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from edgedl.spec import SeriesSpec
+
+F32Array = npt.NDArray[np.float32]
+
+GENERATED_COLUMNS = ("load", "temperature", "level")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesOptions:
+    """The section ``[data]`` of a series.
+
+    Attributes:
+        path: A CSV file with a header, its rows in the order of time; empty for a generated one.
+        generated: ``machine``: load, temperature and level of a machine, see ``machine_series``.
+        inputs: Columns that are seen; empty: all columns of numbers.
+        outputs: Columns that are predicted; empty: those that are seen.
+        window: Rows that are seen.
+        horizon: So many rows after the last one seen lies the predicted one.
+        val_part: Part of the rows before the test part that is held back for choosing, 0..0.5.
+        test_part: Last part of the rows, 0..0.5.
+        count: Rows of a generated series.
+        seed: Of a generated series.
+        on_bad_sample: ``fail`` reports all bad cells before training; ``skip`` takes the value of
+            the row before.
+    """
+
+    path: str = ""
+    generated: Literal["", "machine"] = ""
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    window: int = 32
+    horizon: int = 1
+    val_part: float = 0.1
+    test_part: float = 0.2
+    count: int = 20000
+    seed: int = 1
+    on_bad_sample: Literal["fail", "skip"] = "fail"
+
+    def __post_init__(self) -> None:
+        if bool(self.path) == bool(self.generated):
+            msg = "either data.path or data.generated must be set; got both or none"
+            raise ConfigError("E205", msg)
+        ranges = {
+            "window": (1, 4096),
+            "horizon": (1, 4096),
+            "val_part": (0, 0.5),
+            "test_part": (0, 0.5),
+            "count": (100, 10_000_000),
+        }
+        for name, (low, high) in ranges.items():
+            if not low <= getattr(self, name) <= high:
+                msg = f"data.{name} must be in {low}..{high}; got {getattr(self, name)}"
+                raise ConfigError("E205", msg)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Consecutive rows of a table.
+
+    Attributes:
+        columns: Names.
+        values: (n, columns) float32, in the table's units.
+    """
+
+    columns: tuple[str, ...]
+    values: F32Array
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def of(self, names: Sequence[str]) -> F32Array:
+        """Return some columns, (n, len(names))."""
+        return self.values[:, [self.columns.index(name) for name in names]]
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesData:
+    """A series in its splits, one after the other in time.
+
+    Attributes:
+        inputs: Columns that are seen.
+        outputs: Columns that are predicted.
+        splits: ``train``, ``val``, ``test`` as far as they are there.
+        facts: For ``data.json``.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    splits: Mapping[str, Rows]
+    facts: Mapping[str, Any]
+
+
+def open_series(options: SeriesOptions) -> SeriesData:
+    """Read or make a series and split it by time.
+
+    Raises:
+        DataError: E355 bad cells, E356 no such file, E358 not UTF-8, E359 no such column, E352 too
+            few rows.
+    """
+    if options.generated:
+        rows = Rows(GENERATED_COLUMNS, machine_series(options.seed, options.count))
+    else:
+        rows = _read(find(options.path), options)
+    inputs = options.inputs or rows.columns
+    outputs = options.outputs or inputs
+    for name in (*inputs, *outputs):
+        column(list(rows.columns), name, Path(options.path or options.generated))
+    n = len(rows)
+    first, second = (
+        round(n * (1 - part)) for part in (options.test_part + options.val_part, options.test_part)
+    )
+    cuts = {"train": (0, first), "val": (first, second), "test": (second, n)}
+    splits = {
+        name: Rows(rows.columns, rows.values[start:stop])
+        for name, (start, stop) in cuts.items()
+        if stop > start
+    }
+    least = options.window + options.horizon
+    for name, part in splits.items():
+        if len(part) < least:
+            msg = (
+                f"{options.path or options.generated}: {name} has {len(part)} of {n} rows; a "
+                f"window of {options.window} and a horizon of {options.horizon} need {least}"
+            )
+            raise DataError("E352", msg)
+    return SeriesData(inputs, outputs, splits, _facts(splits, options))
+
+
+def windows(rows: Rows, spec: SeriesSpec) -> tuple[F32Array, F32Array]:
+    """Return all windows of consecutive rows and what follows each.
+
+    Returns:
+        (n, T, F) and (n, O) float32 with n = rows - T - horizon + 1.
+    """
+    seen, after = rows.of(spec.inputs), rows.of(spec.outputs)
+    n = len(rows) - spec.window - spec.horizon + 1
+    view = np.lib.stride_tricks.sliding_window_view(seen, spec.window, axis=0)[:n]
+    return np.ascontiguousarray(view.transpose(0, 2, 1)), after[len(after) - n :]
+
+
+def machine_series(seed: int, count: int) -> F32Array:
+    """Return a made-up machine (count, 3): load, temperature and level.
+
+    Load is two rhythms and a state that switches now and then; temperature follows the load
+    slowly; level fills by the load and is emptied when it is full. All with noise.
+    """
+    rng = np.random.default_rng(seed)
+    t = np.arange(count)
+    state = np.repeat(rng.integers(0, 2, count // 50 + 1), 50)[:count].astype(np.float64)
+    load: npt.NDArray[np.float64] = 5 + 2 * np.sin(2 * math.pi * t / 24) + np.sin(2 * math.pi * t / 7) * (1 + state)
+    load = load + rng.normal(0, 0.1, count)
+    temperature, level = np.empty(count), np.empty(count)
+    heat, filled = 40.0, 0.0
+    for i in range(count):
+        heat += 0.1 * (30 + 3 * load[i] - heat)
+        filled = filled + 0.5 * load[i] if filled < 100 else 0.0
+        temperature[i], level[i] = heat, filled
+    temperature += rng.normal(0, 0.2, count)
+    return np.stack([load, temperature, level], axis=1).astype(np.float32)
+
+
+def _read(path: Path, options: SeriesOptions) -> Rows:
+    names, table = read_csv(path)
+    wanted = (*options.inputs, *options.outputs) or tuple(_numeric(names, table[0][1]))
+    if not wanted:
+        msg = f"{path} line {table[0][0]} holds no number; columns of numbers are expected"
+        raise DataError("E359", msg)
+    chosen = tuple(dict.fromkeys(wanted))
+    places = [column(names, name, path) for name in chosen]
+    problems, values = Problems(), np.empty((len(table), len(places)), np.float32)
+    for row, (line, cells) in enumerate(table):
+        for k, place in enumerate(places):
+            cell = cells[place].strip() if place < len(cells) else ""
+            number = _number(cell)
+            if number is None:
+                problems.add(f"{path}:{line}", f"{chosen[k]} is {cell!r}, not a number")
+                number = float(values[row - 1, k]) if row else 0.0
+            values[row, k] = number
+    problems.finish(options.on_bad_sample)
+    return Rows(chosen, values)
+
+
+def _numeric(names: Sequence[str], first: Sequence[str]) -> list[str]:
+    pairs = zip(names, first, strict=False)
+    return [name for name, cell in pairs if _number(cell.strip()) is not None]
+
+
+def _number(cell: str) -> float | None:
+    """Return a finite number, None for everything else."""
+    try:
+        value = float(cell)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _facts(splits: Mapping[str, Rows], options: SeriesOptions) -> dict[str, Any]:
+    return {
+        "name": options.generated or Path(options.path).name,
+        "splits": {
+            name: {
+                "rows": len(part),
+                "sha256": hashlib.sha256(part.values.tobytes()).hexdigest(),
+            }
+            for name, part in splits.items()
+        },
+        "columns": list(next(iter(splits.values())).columns),
+        "warnings": [],
+    }

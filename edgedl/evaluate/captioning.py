@@ -1,0 +1,109 @@
+"""Rates captioners on rendered scenes, of which all right captions are known."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from edgedl.bundle import Given
+from edgedl.data.scenes import Scene, Scenes, is_exact, references
+from edgedl.evaluate.classification import prepare
+from edgedl.evaluate.measurement import Measurement, with_interval
+from edgedl.metrics.caption import bleu, cider_d
+from edgedl.metrics.interval import wilson
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from edgedl.frame import U8Image
+    from edgedl.runtime.captioner import Captioner
+    from edgedl.runtime.model import Model
+    from edgedl.spec import ImageSpec, ModelSpec
+
+
+@dataclass(frozen=True)
+class Captioning:
+    """Pictures of scenes, see ``edgedl.evaluate.evaluation.Evaluation``.
+
+    Attributes:
+        frames: bgr8 at camera size.
+        references: Five right captions of each.
+        lot: Pictures per call of the network; 1 where it quantises activations as they come.
+    """
+
+    split: str
+    frames: Sequence[U8Image]
+    tensors: npt.NDArray[Any]
+    truths: Sequence[Scene]
+    references: Sequence[Sequence[str]]
+    lot: int = 64
+
+    @classmethod
+    def open(
+        cls, spec: ModelSpec, data: Mapping[str, Any], split: str, limit: int | None
+    ) -> Captioning:
+        """Render and prepare the scenes of a split, the first ``limit`` of them."""
+        assert spec.image is not None
+        side = int(data.get("camera_px", 256))
+        scenes = Scenes(int(data.get("seed", 1)), cast("Any", split), (side, side))
+        count = limit or int(data.get(split, 512))
+        return cls.of(
+            spec.image, split, [(scenes.picture(i), scenes.scene(i)) for i in range(count)]
+        )
+
+    @classmethod
+    def of(
+        cls, spec: ImageSpec, split: str, pictures: Sequence[tuple[U8Image, Scene]]
+    ) -> Captioning:
+        """Prepare pictures and choose the references of each by its place."""
+        frames, scenes = [f for f, _ in pictures], [s for _, s in pictures]
+        told = [list(references(scene, random.Random(i))) for i, scene in enumerate(scenes)]
+        return cls(split, frames, prepare(spec, frames), scenes, told)
+
+    def __len__(self) -> int:
+        return len(self.truths)
+
+    def part(self, start: int, stop: int) -> Captioning:
+        """Return pictures ``start`` to ``stop``."""
+        cut = slice(start, stop)
+        return Captioning(
+            self.split,
+            self.frames[cut],
+            self.tensors[cut],
+            self.truths[cut],
+            self.references[cut],
+            self.lot,
+        )
+
+    def inputs(self, index: int) -> Given:
+        """Return a picture as a camera would give it."""
+        return Given((self.frames[index],))
+
+    def measure(self, model: Model) -> Measurement:
+        """Caption all pictures and rate the captions."""
+        captioner = cast("Captioner", model)
+        lot = 1 if quantises_as_it_runs(captioner) else self.lot
+        texts = [decoded.text for decoded in captioner.captions(self.tensors, lot)]
+        right = self._right(texts)
+        ends = wilson(sum(right), len(right))
+        metrics = with_interval("exact", sum(right) / len(right), ends, len(right))
+        told = [list(one) for one in self.references]
+        metrics |= {"bleu4": bleu(texts, told)[-1], "cider_d": cider_d(texts, told)}
+        return Measurement("captioning", self.split, len(texts), metrics, texts)
+
+    def hits(self, measurement: Measurement) -> list[bool]:
+        """Return for each caption whether the grammar licenses it for its picture."""
+        return self._right(measurement.outputs)
+
+    def _right(self, texts: Sequence[str]) -> list[bool]:
+        return [is_exact(text, scene) for text, scene in zip(texts, self.truths, strict=True)]
+
+
+def quantises_as_it_runs(captioner: Captioner) -> bool:
+    """Return whether the step finds the range of its activations anew in each call.
+
+    It is then that of all pictures of a call, and a camera sends one.
+    """
+    return bool(getattr(captioner.step, "quantises_as_it_runs", False))

@@ -1,0 +1,94 @@
+"""Rates classifiers of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edgedl.bundle import Given
+from edgedl.data.pictures import Pictures, PicturesOptions, open_pictures
+from edgedl.evaluate.labels import rate, translated
+from edgedl.options import options_from
+from edgedl.runtime.preprocess import FramePreprocessor
+
+if TYPE_CHECKING:
+    from edgedl.evaluate.measurement import Measurement
+    from edgedl.runtime.classifier import Classifier
+    from edgedl.runtime.model import Model
+    from edgedl.spec import ImageSpec, ModelSpec
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Pictures with their labels, see ``edgedl.evaluate.evaluation.Evaluation``."""
+
+    split: str
+    pictures: Pictures
+    tensors: npt.NDArray[Any]
+    truths: npt.NDArray[np.int64]
+
+    @classmethod
+    def open(
+        cls, spec: ModelSpec, data: Mapping[str, Any], split: str, limit: int | None
+    ) -> Classification:
+        """Read and prepare the pictures of a split, the first ``limit`` of them."""
+        assert spec.image is not None
+        options = options_from(PicturesOptions, data, "[data]")
+        opened = open_pictures(options)
+        pictures = opened.splits.get(split)
+        if pictures is None or not len(pictures):
+            nothing = Pictures(np.zeros((0, 1, 1), np.uint8), np.zeros(0, np.int64), [])
+            return cls(split, nothing, np.zeros((0, *spec.image.shape[1:])), nothing.labels)
+        if limit is not None:
+            pictures = pictures.take(some(pictures.labels, limit))
+        truths = translated(pictures.labels, opened.labels, spec, str(options.path))
+        return cls(split, pictures, prepare(spec.image, pictures.pictures), truths)
+
+    def __len__(self) -> int:
+        return len(self.truths)
+
+    def part(self, start: int, stop: int) -> Classification:
+        """Return samples ``start`` to ``stop``."""
+        rows = np.arange(start, min(stop, len(self)))
+        pictures = self.pictures.take(rows)
+        return Classification(self.split, pictures, self.tensors[rows], self.truths[rows])
+
+    def inputs(self, index: int) -> Given:
+        """Return a picture as a camera would give it."""
+        return Given((as_bgr(self.pictures.pictures[index]),))
+
+    def measure(self, model: Model) -> Measurement:
+        """Rate a classifier."""
+        logits = cast("Classifier", model).logits(self.tensors)
+        return rate("classification", self.split, logits, self.truths)
+
+    def hits(self, measurement: Measurement) -> list[bool]:
+        """Return for each picture whether its label was right."""
+        return [bool(x) for x in np.asarray(measurement.outputs) == self.truths]
+
+
+def some(labels: npt.NDArray[np.int64], limit: int) -> npt.NDArray[np.int64]:
+    """Return the rows of at most ``limit`` samples, spread evenly: files are sorted by class."""
+    count = min(limit, len(labels))
+    return np.asarray(np.arange(count) * len(labels) // count, np.int64)
+
+
+def prepare(spec: ImageSpec, pictures: Sequence[Any] | npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+    """Return the tensors (n, …) of pictures, by the definition that cameras use."""
+    preprocess = FramePreprocessor(spec)
+    out = np.empty((len(pictures), *spec.shape[1:]), spec.dtype)
+    for index, picture in enumerate(pictures):
+        out[index] = preprocess(picture)[0]
+    return out
+
+
+def as_bgr(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return a picture (H, W), (H, W, 1) or (H, W, 3) as bgr8 (H, W, 3)."""
+    if picture.ndim == 3 and picture.shape[2] == 3:
+        return picture
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR), np.uint8)

@@ -1,0 +1,75 @@
+"""Rates predictions of measured series."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from edgedl.bundle import Given
+from edgedl.data.series import SeriesOptions, open_series, windows
+from edgedl.evaluate.measurement import Measurement, with_interval
+from edgedl.metrics.interval import block_bootstrap
+from edgedl.metrics.regression import mae, r2, rmse
+from edgedl.options import options_from
+
+if TYPE_CHECKING:
+    from edgedl.runtime.model import Model
+    from edgedl.runtime.regressor import Regressor
+    from edgedl.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Windows of a series in their order, see ``edgedl.evaluate.evaluation.Evaluation``."""
+
+    split: str
+    tensors: npt.NDArray[Any]
+    truths: npt.NDArray[np.float32]
+
+    @classmethod
+    def open(
+        cls, spec: ModelSpec, data: Mapping[str, Any], split: str, limit: int | None
+    ) -> Regression:
+        """Read or make a series; the first ``limit`` windows of a split."""
+        assert spec.series is not None
+        table = {**data, "inputs": spec.series.inputs, "outputs": spec.series.outputs}
+        opened = open_series(options_from(SeriesOptions, table, "[data]"))
+        rows = opened.splits.get(split)
+        columns = len(spec.series.inputs), len(spec.series.outputs)
+        if rows is None or not len(rows):
+            empty = np.zeros((0, spec.series.window, columns[0]), np.float32)
+            return cls(split, empty, np.zeros((0, columns[1]), np.float32))
+        given, truths = windows(rows, spec.series)
+        return cls(split, given[:limit], truths[:limit])
+
+    def __len__(self) -> int:
+        return len(self.truths)
+
+    def part(self, start: int, stop: int) -> Regression:
+        """Return windows ``start`` to ``stop``."""
+        return Regression(self.split, self.tensors[start:stop], self.truths[start:stop])
+
+    def inputs(self, index: int) -> Given:
+        """Return a window in the table's units."""
+        return Given(window=self.tensors[index])
+
+    def measure(self, model: Model) -> Measurement:
+        """Rate predictions.
+
+        Neighbouring windows are nearly the same one, so the interval is found on blocks of them.
+        """
+        found = cast("Regressor", model).values(self.tensors)
+        errors = np.abs(found.astype(np.float64) - self.truths).mean(axis=1)
+        ends = block_bootstrap(errors, block=max(1, self.tensors.shape[1]))
+        metrics = with_interval("mae", mae(self.truths, found), ends, len(self))
+        metrics["rmse"] = rmse(self.truths, found)
+        metrics["r2"] = r2(self.truths, found)
+        return Measurement("regression", self.split, len(self), metrics, found)
+
+    def hits(self, measurement: Measurement) -> list[bool]:  # noqa: ARG002 - of the protocol
+        """Return nothing: a number is not right or wrong."""
+        return []
