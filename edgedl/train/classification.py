@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from edgedl.data.pictures import Pictures, PicturesOptions, open_pictures
-from edgedl.errors import ConfigError, DataError
+from edgedl.errors import DataError
 from edgedl.models.build import build, model_options, model_table
 from edgedl.models.weights import load_backbone
 from edgedl.options import options_from
-from edgedl.runtime.preprocess import Preprocessor
-from edgedl.spec import Fit, ImageSpec, ModelPixelFormat, ModelSpec, Resize
+from edgedl.spec import ImageSpec, ModelSpec
 from edgedl.train.augment import AugmentOptions, augment, mixup
 from edgedl.train.losses import ClassLoss
 from edgedl.train.order import Order, rng
+from edgedl.train.pixels import ImageOptions, affine, image_spec, normalising, resized
 from edgedl.train.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -29,28 +29,6 @@ if TYPE_CHECKING:
 
 _MEASURED_AT_ONCE = 500
 _FIRST_PICTURES = 5000  # what a network's first layer may be set from
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageOptions:
-    """The section ``[image]``: the keys of an ``ImageSpec``.
-
-    What is left out comes from the data: the size where all pictures have the same, ``gray8``
-    where they have one channel, mean and std of the training pictures.
-    """
-
-    size_hw: tuple[int, ...] | None = None
-    resize: Resize | None = None
-    fit: Fit | None = None
-    fill: int | None = None
-    pixel_format: ModelPixelFormat | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-
-    def given(self) -> dict[str, Any]:
-        """Return what is not left out."""
-        table = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return {name: value for name, value in table.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +53,7 @@ class ClassificationRecipe(Recipe):
         Recipe.__post_init__(self)
         model_options(_without_start(self.model), "recipe [model]")
         options_from(_Start, _start(self.model), "recipe [model]")
-        given = self.image.given()
-        example = {"size_hw": (32, 32), **_plain(given.get("pixel_format", "rgb8"))}
-        if "pixel_format" in given or not {"mean", "std"} & given.keys():
-            options_from(ImageSpec, {**example, **given}, "recipe [image]")
+        self.image.check()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,16 +82,16 @@ class Classification:
         if fold is not None:
             train, val = _fold(train, fold, recipe.data.seed)
         self._recipe, self.facts = recipe, data.facts
-        image = image_spec(recipe.image, train)
+        image = image_spec(recipe.image, train.pictures)
         self.spec = ModelSpec(task="classification", image=image, labels=data.labels)
-        self._pixels, self._labels = _resized(image, train), torch.from_numpy(train.labels)
+        self._pixels, self._labels = resized(image, train.pictures), torch.from_numpy(train.labels)
         if recipe.image.mean is None and recipe.image.std is None:
-            image = _normalising(image, self._pixels)
+            image = normalising(image, self._pixels)
             self.spec = dataclasses.replace(self.spec, image=image)
-        self._gain, self._bias = _affine(image)
+        self._gain, self._bias = affine(image)
         self._val = None
         if val is not None and len(val):
-            self._val = _resized(image, val), torch.from_numpy(val.labels)
+            self._val = resized(image, val.pictures), torch.from_numpy(val.labels)
         self._order = Order(len(train), recipe.train.batch, recipe.seed)
         self.steps_per_epoch: int | None = self._order.steps_per_epoch
         self._loss = ClassLoss(recipe.train, self._labels, len(data.labels))
@@ -174,57 +149,6 @@ class Classification:
     def _normalized(self, pixels: Tensor) -> Tensor:
         """Return uint8 pixels as the ``Preprocessor`` would: each product and sum rounded once."""
         return pixels.float().mul_(self._gain).add_(self._bias)
-
-
-def image_spec(options: ImageOptions, pictures: Pictures) -> ImageSpec:
-    """Return the spec a recipe's ``[image]`` means for these pictures.
-
-    Raises:
-        ConfigError: E205 no size is given and the pictures have several.
-    """
-    found, first = options.given(), pictures.pictures[0]
-    if options.size_hw is None:
-        sizes = {p.shape[:2] for p in pictures.pictures}
-        if len(sizes) > 1:
-            msg = f"the pictures have {len(sizes)} sizes; set image.size_hw, e.g. [64, 64]"
-            raise ConfigError("E205", msg)
-        found["size_hw"] = first.shape[:2]
-    default = "gray8" if first.ndim == 2 else "rgb8"
-    pixel_format = found.setdefault("pixel_format", default)
-    return options_from(ImageSpec, {**_plain(pixel_format), **found}, "recipe [image]")
-
-
-def _plain(pixel_format: object) -> dict[str, Any]:
-    """Return a mean and std that change nothing."""
-    channels = 1 if pixel_format == "gray8" else 3
-    return {"mean": (0.0,) * channels, "std": (1.0,) * channels}
-
-
-def _normalising(image: ImageSpec, pixels: Tensor) -> ImageSpec:
-    """Return ``image`` with the mean and std of pixels (N, C, H, W)."""
-    some = pixels[:: max(1, len(pixels) // 10_000)].double() / 255
-    mean, std = some.mean((0, 2, 3)), some.std((0, 2, 3), correction=0).clamp(min=1e-3)
-    rounded = [tuple(round(float(v), 4) for v in values) for values in (mean, std)]
-    return dataclasses.replace(image, mean=rounded[0], std=rounded[1])
-
-
-def _affine(image: ImageSpec) -> tuple[Tensor, Tensor]:
-    """Return gain and bias (C, 1, 1) such that a pixel's value is x * gain + bias."""
-    gain = np.array([1.0 / (255.0 * std) for std in image.std]).astype(np.float32)
-    bias = np.array([-m / s for m, s in zip(image.mean, image.std, strict=True)])
-    tensors = (torch.from_numpy(a).float().view(-1, 1, 1) for a in (gain, bias))
-    return next(tensors), next(tensors)
-
-
-def _resized(image: ImageSpec, pictures: Pictures) -> Tensor:
-    """Return all pictures (N, C, H, W) uint8, resized as the network's input is."""
-    plain = _plain(image.pixel_format)
-    spec = dataclasses.replace(image, dtype="uint8", **plain)
-    out = np.empty((len(pictures), *spec.shape[1:]), np.uint8)
-    formats = {2: Preprocessor(spec, "gray8"), 3: Preprocessor(spec, "bgr8")}
-    for i, picture in enumerate(pictures.pictures):
-        formats[picture.ndim].into(picture, out[i : i + 1])
-    return torch.from_numpy(out)
 
 
 def _fold(train: Pictures, fold: Fold, seed: int) -> tuple[Pictures, Pictures]:
