@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from edgedl.train.task import Batch, Fold
 
 _MEASURED_AT_ONCE = 500
-_FIRST_PICTURES = 5000  # what a network's first layer may be set from
+_SOME_PICTURES = 5000  # what a network's first layer may be set from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +109,8 @@ class Classification:
         if start.weights:
             load_backbone(self.network, Path(start.weights))
         elif hasattr(self.network, "init_from"):
-            cast("Any", self.network).init_from(self._normalized(self._pixels[:_FIRST_PICTURES]))
+            every = max(1, len(self._pixels) // _SOME_PICTURES)  # files are sorted by class
+            cast("Any", self.network).init_from(self._normalized(self._pixels[::every]))
         self._frozen: list[nn.Module] = []
         if start.freeze:
             self._frozen = _freeze(self.network)

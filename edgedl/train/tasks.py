@@ -10,7 +10,14 @@ import torch
 
 from edgedl.errors import ConfigError
 from edgedl.options import options_from, suggest
-from edgedl.train import captioning, classification
+from edgedl.train import (
+    captioning,
+    classification,
+    clip_classification,
+    regression,
+    text_classification,
+    text_generation,
+)
 from edgedl.train.recipe import override, recipe_table
 
 if TYPE_CHECKING:
@@ -38,6 +45,14 @@ def open_task(recipe: Recipe, fold: Fold | None = None) -> Task:
         raise ConfigError("E205", msg)
     if isinstance(recipe, captioning.CaptioningRecipe):
         return captioning.Captioning(recipe)
+    if isinstance(recipe, clip_classification.ClipClassificationRecipe):
+        return clip_classification.ClipClassification(recipe)
+    if isinstance(recipe, text_generation.TextGenerationRecipe):
+        return text_generation.TextGeneration(recipe)
+    if isinstance(recipe, text_classification.TextClassificationRecipe):
+        return text_classification.TextClassification(recipe)
+    if isinstance(recipe, regression.RegressionRecipe):
+        return regression.Regression(recipe)
     raise TypeError(recipe)
 
 
@@ -50,6 +65,10 @@ def recipe_class(task: object, where: str) -> type[Recipe]:
     table: dict[str, type[Recipe]] = {
         "captioning": captioning.CaptioningRecipe,
         "classification": classification.ClassificationRecipe,
+        "clip-classification": clip_classification.ClipClassificationRecipe,
+        "text-generation": text_generation.TextGenerationRecipe,
+        "text-classification": text_classification.TextClassificationRecipe,
+        "regression": regression.RegressionRecipe,
     }
     if task not in table:
         hint = suggest(str(task), table) or f"; known: {', '.join(table)}"
