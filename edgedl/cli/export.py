@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from edgedl.bundle import Bundle
 
 _ABOUT = """\
-By default the bundle gets encoder and step graphs in all four precisions that prove their worth:
+By default the bundle gets its graphs in all four precisions that prove their worth:
 fp32, fp16 (TensorRT, TensorRT-RTX), int8-cpu (CPUs) and int8-trt (TensorRT on Jetson). Each is
-measured on the same held-out pictures. With --precision auto one that loses more than --max-drop,
+measured on the same held-out samples. With --precision auto one that loses more than --max-drop,
 or an int8-cpu that is slower than fp32 on this machine, is left out and the manifest says why.
 --for rtx also builds TensorRT-RTX engines; engines for a Jetson are built on the Jetson."""
 
@@ -53,14 +53,15 @@ def add(subparsers: Any) -> None:
         "--max-drop",
         default="1%",
         metavar="D%",
-        help="percentage points of exact match that may be lost against fp32 (default 1%%)",
+        help="what may be lost against fp32: points of exact match and accuracies, percent of "
+        "other metrics (default 1%%)",
     )
     parser.add_argument(
         "--held-out",
         type=int,
-        default=2000,
+        default=10000,
         metavar="N",
-        help="pictures to measure the quality on (default 2000)",
+        help="samples to measure the quality on, at most (default 10000)",
     )
     parser.add_argument("--force", action="store_true", help="replace a bundle that is there")
     add_json_option(parser)
@@ -75,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     options = ExportOptions(
         targets=tuple(args.targets or ("cpu",)),
         precision=args.precision,
-        max_drop_points=percent(args.max_drop),
+        max_drop=percent(args.max_drop),
         held_out=args.held_out,
         force=args.force,
     )
@@ -104,23 +105,25 @@ def _print_table(bundle: Bundle) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from edgedl.evaluate import main_metric
     from edgedl.timing import describe
 
     manifest = bundle.manifest
+    metric = main_metric(manifest.task)
     n = manifest.precisions["fp32"].quality["n"]
-    table = Table("precision", title=f"{bundle.path}: quality on {n:.0f} held-out pictures")
-    for name in ("exact %", "95 % interval", "lost", "BLEU-4", "CIDEr-D", "ms", "kB"):
+    table = Table("precision", title=f"{bundle.path}: quality on {n:.0f} held-out samples")
+    for name in (metric.name.replace("_", " "), "95 % interval", "lost", "ms", "kB"):
         table.add_column(name, justify="right")
     for precision, record in manifest.precisions.items():
-        q = record.quality
+        value, low, high = (
+            metric.show(record.quality[metric.name + end]) for end in ("", "_low", "_high")
+        )
         files = [g.file for g in manifest.graphs if g.precision == precision]
         table.add_row(
             precision,
-            f"{100 * q['exact']:.2f}",
-            f"{100 * q['exact_low']:.1f}-{100 * q['exact_high']:.1f}",
-            f"{record.drop_points:+.2f}",
-            f"{q['bleu4']:.3f}",
-            f"{q['cider_d']:.2f}",
+            value,
+            f"{low} - {high}",
+            metric.show_drop(record.drop_points),
             ", ".join(f"{ms:.3f}" for ms in record.latency_ms.values()) or "-",
             f"{sum(manifest.files[f].size_bytes for f in files) / 1000:.0f}",
         )
@@ -130,6 +133,6 @@ def _print_table(bundle: Bundle) -> None:
         console.print(f"refused: {refused.reason}", highlight=False)
     for engine in manifest.engines:
         console.print(f"engine: {engine.file}", highlight=False)
-    note = "ms: median of one caption, encoder and decoder, one thread, on"
+    note = "ms: median of one answer, one thread, on"
     console.print(f"{note} {describe(manifest.machine)}", highlight=False)
     console.print(f"report: {bundle.path / 'report.html'}", highlight=False)

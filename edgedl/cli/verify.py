@@ -46,7 +46,7 @@ def _print_table(report: VerifyReport) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    columns = ("", "precision", "result", "captions", "largest error (allowed)")
+    columns = ("", "precision", "result", "answers", "largest error (allowed)")
     table = Table(*columns, title=plain(f"{report.bundle}  sha256 {report.digest[:12]}"))
     for row in report.rows:
         style = {"PASS": "green", "FAIL": "red"}.get(row.status, "yellow")

@@ -167,7 +167,9 @@ def machine_series(seed: int, count: int) -> F32Array:
     rng = np.random.default_rng(seed)
     t = np.arange(count)
     state = np.repeat(rng.integers(0, 2, count // 50 + 1), 50)[:count].astype(np.float64)
-    load: npt.NDArray[np.float64] = 5 + 2 * np.sin(2 * math.pi * t / 24) + np.sin(2 * math.pi * t / 7) * (1 + state)
+    load: npt.NDArray[np.float64] = (
+        5 + 2 * np.sin(2 * math.pi * t / 24) + np.sin(2 * math.pi * t / 7) * (1 + state)
+    )
     load = load + rng.normal(0, 0.1, count)
     temperature, level = np.empty(count), np.empty(count)
     heat, filled = 40.0, 0.0

@@ -48,7 +48,8 @@ class Captioning:
         assert spec.image is not None
         side = int(data.get("camera_px", 256))
         scenes = Scenes(int(data.get("seed", 1)), cast("Any", split), (side, side))
-        count = limit or int(data.get(split, 512))
+        known = int(data.get(split, 1 << 20))  # there is no end of scenes to learn from
+        count = known if limit is None else min(limit, known)
         return cls.of(
             spec.image, split, [(scenes.picture(i), scenes.scene(i)) for i in range(count)]
         )

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from edgedl import timing
-from edgedl.bundle import Given, GoldenSample, list_files, sha256_file, tensor_sha256, write_golden
+from edgedl.bundle import GoldenSample, list_files, sha256_file, tensor_sha256, write_golden
 from edgedl.bundle.manifest import (
     Calibration,
-    DecodeOptions,
     Engine,
     Graph,
     Manifest,
@@ -21,19 +22,19 @@ from edgedl.bundle.manifest import (
     PrecisionRecord,
     Refused,
 )
-from edgedl.export import gate
-from edgedl.export.evaluate import HeldOut, expect, margin
+from edgedl.export.replay import margin
 from edgedl.export.report import ReportFacts, Sample, write_report
-from edgedl.export.to_onnx import ROLES, read_facts
+from edgedl.export.to_onnx import read_facts
+from edgedl.vocab import Vocab, labels_json
 
 if TYPE_CHECKING:
+    from edgedl.evaluate import Measurement
     from edgedl.export.job import Candidate, Job
 
 GOLDEN = 8
-COMPARED = ("features", "logits")
 SAMPLES = 12
 
-_GOLDEN_FROM = 200  # held-out pictures the golden ones are chosen from
+_GOLDEN_FROM = 200  # held-out samples the golden ones are chosen from
 _BACKEND = "onnxruntime"
 _FLOORS = {"fp32": 1e-4, "fp16": 5e-3, "int8-cpu": 2e-2, "int8-trt": 2e-2}
 _TEXTS_EQUAL = {"fp32": 1.0, "fp16": 1.0, "int8-cpu": 0.75, "int8-trt": 0.75}
@@ -44,9 +45,14 @@ def assemble(
 ) -> None:
     """Complete the bundle in ``job.folder``; the manifest is written last."""
     kept = [candidate for candidate in candidates if not candidate.problem]
-    job.say(f"writing {GOLDEN} golden pictures, the report and the manifest")
+    job.say(f"writing {GOLDEN} golden samples, the report and the manifest")
     write_golden(job.folder / "golden", _golden(job, [c.precision for c in kept]))
-    (job.folder / "vocab.json").write_text(job.run.vocab.to_json(), encoding="utf-8")
+    if job.spec.tokens:
+        text = Vocab(job.spec.tokens).to_json()
+        (job.folder / "vocab.json").write_text(text, encoding="utf-8")
+    if job.spec.labels:
+        text = labels_json(job.spec.labels)
+        (job.folder / "labels.json").write_text(text, encoding="utf-8")
     manifest = _manifest(job, candidates, engines, name)
     write_report(job.folder / "report.html", _report_facts(job, candidates, manifest))
     manifest = dataclasses.replace(manifest, files=list_files(job.folder))
@@ -54,19 +60,22 @@ def assemble(
 
 
 def _golden(job: Job, precisions: Sequence[str]) -> list[GoldenSample]:
-    """Choose pictures whose captions hang on no tie in any precision, and caption them."""
-    pictures = job.reported
-    tensors = [tensor[None] for tensor in pictures.tensors[:_GOLDEN_FROM]]
+    """Choose samples whose answers hang on no tie in any precision, and answer them."""
+    samples = job.reported
+    count = min(_GOLDEN_FROM, len(samples))
+    rows = [i * len(samples) // count for i in range(count)]  # files may be sorted by class
     with ExitStack() as stack:
-        sessions = {p: stack.enter_context(job.open(p)) for p in precisions}
-        clear = [min(margin(s, tensor) for s in sessions.values()) for tensor in tensors]
-        best = sorted(range(len(tensors)), key=clear.__getitem__)[-GOLDEN:]
+        models = {p: stack.enter_context(job.open(p)) for p in precisions}
+        given = [samples.inputs(row) for row in rows]
+        tensors = [next(iter(models.values())).prepare(one) for one in given]
+        clear = [min(margin(m, tensor) for m in models.values()) for tensor in tensors]
+        best = sorted(range(count), key=clear.__getitem__)[-GOLDEN:]
         return [
             GoldenSample(
                 name=f"{number:02}",
-                given=Given((pictures.frames[index],)),
+                given=given[index],
                 input_sha256=tensor_sha256(tensors[index]),
-                expected={p: expect(s, tensors[index]) for p, s in sessions.items()},
+                expected={p: model.expect(tensors[index]) for p, model in models.items()},
             )
             for number, index in enumerate(sorted(best))
         ]
@@ -81,15 +90,18 @@ def _manifest(
     machine = timing.machine_facts()
     return Manifest(
         name=name,
-        task="captioning",
-        image_spec=job.run.spec,
-        data=job.run.recipe.get("data", {}),
-        graphs=tuple(_graph(job, role, c.precision) for c in kept for role in ROLES),
-        precisions={c.precision: _record(c, fp32.exact) for c in kept},
+        task=job.spec.task,
+        image_spec=job.spec.image,
+        clip=job.spec.clip,
+        text=job.spec.text,
+        series=job.spec.series,
+        data=_plain(job.run.data_table),
+        graphs=tuple(_graph(job, role, c.precision) for c in kept for role in job.spec.roles),
+        precisions={c.precision: _record(job, c, fp32) for c in kept},
         files=list_files(job.folder),
         parent=Parent(kind="run", sha256=sha256_file(job.run.path / "weights.safetensors")),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        decode=DecodeOptions(max_tokens=job.max_tokens),
+        decode=job.decode,
         refused=tuple(_refusal(c) for c in candidates if c.problem),
         calibration=_calibration(job, candidates),
         engines=tuple(engines),
@@ -112,7 +124,7 @@ def _graph(job: Job, role: str, precision: str) -> Graph:
     )
 
 
-def _record(candidate: Candidate, of_fp32: float) -> PrecisionRecord:
+def _record(job: Job, candidate: Candidate, fp32: Measurement) -> PrecisionRecord:
     """Return what the manifest says of a precision that is written.
 
     Another processor rounds otherwise. It may differ from this machine by at most twice what this
@@ -121,10 +133,10 @@ def _record(candidate: Candidate, of_fp32: float) -> PrecisionRecord:
     assert candidate.quality is not None
     floor = _FLOORS[candidate.precision]
     return PrecisionRecord(
-        quality=candidate.quality.to_dict(),
-        drop_points=gate.drop_points(candidate.quality.exact, of_fp32),
+        quality=dict(candidate.quality.metrics),
+        drop_points=job.metric.drop(candidate.quality.main, fp32.main),
         latency_ms=_latency(candidate),
-        error_bounds={name: max(floor, 2 * candidate.errors[name]) for name in COMPARED},
+        error_bounds={name: max(floor, 2 * error) for name, error in candidate.errors.items()},
         texts_equal=_TEXTS_EQUAL[candidate.precision],
     )
 
@@ -133,7 +145,7 @@ def _refusal(candidate: Candidate) -> Refused:
     return Refused(
         precision=candidate.precision,
         reason=str(candidate.problem),
-        quality=candidate.quality.to_dict() if candidate.quality else {},
+        quality=dict(candidate.quality.metrics) if candidate.quality else {},
         latency_ms=_latency(candidate),
     )
 
@@ -153,33 +165,51 @@ def _calibration(job: Job, candidates: Sequence[Candidate]) -> Calibration | Non
     )
 
 
+def _plain(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recipe's section as JSON has it."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in table.items()}
+
+
 def _report_facts(job: Job, candidates: Sequence[Candidate], manifest: Manifest) -> ReportFacts:
     curves = job.run.path / "curves.png"
-    texts = {c.precision: c.quality.texts for c in candidates if c.quality}
     return ReportFacts(
         manifest=manifest,
         times_ms={c.precision: c.times_ms for c in candidates if c.times_ms},
         sizes_bytes={c.precision: c.size_bytes for c in candidates},
-        samples=_samples(job.reported, texts),
+        samples=_samples(job, candidates),
         warnings=job.calibration.warnings if manifest.calibration else (),
         curves_png=curves.read_bytes() if curves.is_file() else None,
-        max_drop_points=job.options.max_drop_points,
+        max_drop=job.options.max_drop,
         torch_errors=job.torch_errors,
     )
 
 
-def _samples(pictures: HeldOut, texts: dict[str, tuple[str, ...]]) -> list[Sample]:
-    """Return the first pictures and then, if there are any, some where precisions disagree."""
-    names = [name for name in ("fp32", "int8-cpu", "int8-trt") if name in texts]
-    right = {name: pictures.hits(texts[name]) for name in names}
-    first = list(range(min(SAMPLES - 3, len(pictures))))
-    rest = range(len(first), len(pictures))
-    unlike = [i for i in rest if len({right[name][i] for name in names}) > 1][:3]
-    shown = first + unlike + [i for i in rest if i not in unlike][: SAMPLES - len(first + unlike)]
+def _samples(job: Job, candidates: Sequence[Candidate]) -> list[Sample]:
+    """Return the first samples and then, if there are any, some where precisions disagree."""
+    shown = ("fp32", "int8-cpu", "int8-trt")
+    told = {c.precision: c.quality for c in candidates if c.quality and c.precision in shown}
+    right = {name: job.reported.hits(quality) for name, quality in told.items()}
+    if not right["fp32"]:
+        return []
+    count = len(job.reported)
+    every = max(1, count // SAMPLES)
+    spread = list(range(0, count, every))[: SAMPLES - 3]
+    unlike = [i for i in range(count) if len({hits[i] for hits in right.values()}) > 1]
+    rows = spread + [i for i in unlike if i not in spread][: SAMPLES - len(spread)]
     return [
         Sample(
-            picture=pictures.frames[index],
-            captions={name: (texts[name][index], right[name][index]) for name in names},
+            given=job.reported.inputs(row),
+            answers={
+                name: (_answer(job, quality.outputs[row]), right[name][row])
+                for name, quality in told.items()
+            },
         )
-        for index in shown
+        for row in rows
     ]
+
+
+def _answer(job: Job, output: object) -> str:
+    """Return an output in words."""
+    if isinstance(output, int | np.integer):
+        return job.spec.labels[int(output)]
+    return str(output)

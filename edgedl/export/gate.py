@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from edgedl.bundle.manifest import PRECISIONS
 from edgedl.errors import UsageError
 from edgedl.options import suggest
+
+if TYPE_CHECKING:
+    from edgedl.evaluate import Metric
 
 FAMILIES: Mapping[str, tuple[str, ...]] = {
     "auto": PRECISIONS,
@@ -46,26 +50,25 @@ def check_target(target: str) -> str:
     return target
 
 
-def drop_points(exact: float, of_fp32: float) -> float:
-    """Return how many percentage points of exact match are lost; negative where some are won."""
-    return 100.0 * (of_fp32 - exact)
-
-
-def quality_problem(precision: str, exact: float, of_fp32: float, max_drop: float) -> str | None:
+def quality_problem(
+    precision: str, metric: Metric, value: float, of_fp32: float, max_drop: float
+) -> str | None:
     """Return why a precision loses too much, or None.
 
     Args:
         precision: Its name.
-        exact: Its exact match, 0..1.
-        of_fp32: That of fp32 on the same pictures.
-        max_drop: Percentage points that may be lost.
+        metric: What decides.
+        value: Its value for the precision.
+        of_fp32: That of fp32 on the same samples.
+        max_drop: Percentage points, or percent, that may be lost; see ``Metric.unit``.
     """
-    lost = drop_points(exact, of_fp32)
+    lost = metric.drop(value, of_fp32)
     if lost <= max_drop + 1e-9:
         return None
+    allowed = metric.show_drop(max_drop)
     return (
-        f"{precision} is exact on {100 * exact:.2f} % of the held-out pictures, fp32 on "
-        f"{100 * of_fp32:.2f} %: it loses {lost:.2f} points, {max_drop:g} are allowed"
+        f"{precision} has {metric.name} {metric.show(value)} on the held-out samples, fp32 "
+        f"{metric.show(of_fp32)}: it loses {metric.show_drop(lost)}, {allowed} are allowed"
     )
 
 
@@ -74,7 +77,7 @@ def speed_problem(precision: str, median_ms: float, fp32_ms: float) -> str | Non
     if median_ms < fp32_ms:
         return None
     return (
-        f"{precision} takes {median_ms:.3f} ms per caption on this machine, fp32 takes "
+        f"{precision} takes {median_ms:.3f} ms on this machine, fp32 takes "
         f"{fp32_ms:.3f} ms: nothing is won"
     )
 

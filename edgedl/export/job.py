@@ -1,33 +1,37 @@
-"""What the stages of one export share: the run, its pictures, and the precisions on their way."""
+"""What the stages of one export share: the run, its samples, and the precisions on their way."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgedl.export.calibrate import (
-    CalibrationPictures,
-    Feeds,
-    calibration_pictures,
-    encoder_feeds,
-    step_feeds,
-)
-from edgedl.export.evaluate import Captioning, HeldOut, Quality, judge, look_at
-from edgedl.export.to_onnx import ROLES, graph_name
-from edgedl.train.captioner import calibration_frames, held_out
+from edgedl.bundle.manifest import DecodeOptions
+from edgedl.evaluate import Evaluation, Measurement, Metric, main_metric, open_evaluation
+from edgedl.export.calibrate import Calibration, calibration_of
+from edgedl.export.replay import feeds_of
+from edgedl.export.to_onnx import graph_name
+from edgedl.runtime.model import open_model
+from edgedl.runtime.session import Session, open_session
+from edgedl.train.captioning import MAX_TOKENS
+from edgedl.train.torch_session import torch_sessions
 
 if TYPE_CHECKING:
     from edgedl.export.options import ExportOptions
     from edgedl.export.quantize import Recipe
+    from edgedl.export.replay import Feeds
+    from edgedl.runtime.model import Model
+    from edgedl.spec import ModelSpec
     from edgedl.train.run_folder import Run
+    from edgedl.train.torch_session import TorchSession
 
 Say = Callable[[str], None]
 
-_STEP_PICTURES = 64  # calibration pictures the step's states are taken from
+CHOSEN_BY = 2000
+"""Samples, beside the reported ones, by which settings are chosen."""
 
 
 @dataclass
@@ -37,16 +41,16 @@ class Candidate:
     Attributes:
         precision: Its name.
         recipe: How it was quantised, for INT8.
-        quality: On the held-out pictures; None if it could not even be made.
+        quality: On the held-out samples; None if it could not even be made.
         errors: Largest relative error of each output against fp32.
-        times_ms: Of captions on this machine, where it was timed.
+        times_ms: Of answers on this machine, where it was timed.
         size_bytes: Of its graphs together.
         problem: Why it is refused, None if it is not.
     """
 
     precision: str
     recipe: Recipe | None = None
-    quality: Quality | None = None
+    quality: Measurement | None = None
     errors: dict[str, float] = field(default_factory=dict)
     times_ms: list[float] = field(default_factory=list)
     size_bytes: int = 0
@@ -62,7 +66,6 @@ class Job:
         options: What is asked for.
         folder: The bundle in the making.
         say: Takes one line per stage.
-        max_tokens: Where captions are cut.
         torch_errors: Relative error of each output of the fp32 graphs against PyTorch.
     """
 
@@ -70,34 +73,49 @@ class Job:
     options: ExportOptions
     folder: Path
     say: Say
-    max_tokens: int
     torch_errors: dict[str, float] = field(default_factory=dict)
 
-    @cached_property
-    def reported(self) -> HeldOut:
-        """Return the pictures whose results are published; nothing is chosen by them."""
-        return self._pictures.part(0, self.options.held_out)
+    @property
+    def spec(self) -> ModelSpec:
+        """Return how the model is fed and read."""
+        return self.run.model_spec
+
+    @property
+    def metric(self) -> Metric:
+        """Return the number that decides."""
+        return main_metric(self.spec.task)
 
     @cached_property
-    def choosing(self) -> HeldOut:
-        """Return other pictures, to choose between recipes."""
-        return self._pictures.part(self.options.held_out, len(self._pictures))
+    def decode(self) -> DecodeOptions | None:
+        """Return how captions are searched, None for other tasks."""
+        return DecodeOptions(max_tokens=MAX_TOKENS) if self.spec.task == "captioning" else None
 
     @cached_property
-    def calibration(self) -> CalibrationPictures:
-        """Return the pictures INT8 ranges are found on."""
-        self.say(f"pre-processing {self.options.calibration} calibration pictures")
-        frames = calibration_frames(self.run, self.options.calibration)
-        return calibration_pictures(self.run.spec, frames)
+    def torch(self) -> dict[str, TorchSession]:
+        """Return the trained network, a session for each part."""
+        return torch_sessions(self.spec, self.run.network())
+
+    @cached_property
+    def reported(self) -> Evaluation:
+        """Return the samples whose results are published; nothing is chosen by them."""
+        return self._samples("test", self.options.held_out)
+
+    @cached_property
+    def choosing(self) -> Evaluation:
+        """Return other samples, to choose between settings: of ``val``, or else of ``train``."""
+        found = self._samples("val", CHOSEN_BY)
+        return found if len(found) else self._samples("train", CHOSEN_BY)
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """Return the samples INT8 ranges are found on."""
+        return calibration_of(self._samples("train", self.options.calibration))
 
     @cached_property
     def feeds(self) -> dict[str, list[Feeds]]:
-        """Return what encoder and step see of the calibration pictures."""
-        pictures = encoder_feeds(self.calibration.tensors)
-        few = encoder_feeds(self.calibration.tensors[:_STEP_PICTURES])
-        with self.open("fp32") as fp32:
-            steps = step_feeds(fp32.encoder, fp32.step, few, self.max_tokens)
-        return {"encoder": pictures, "step": steps}
+        """Return what each graph sees of the calibration samples."""
+        with self.open("fp32") as model:
+            return feeds_of(model, self.calibration.tensors)
 
     def path(self, role: str, precision: str) -> Path:
         """Return where a graph lies."""
@@ -105,22 +123,29 @@ class Job:
 
     def paths(self, precision: str) -> dict[str, Path]:
         """Return where the graphs of a precision lie."""
-        return {role: self.path(role, precision) for role in ROLES}
+        return {role: self.path(role, precision) for role in self.spec.roles}
 
     @contextmanager
-    def open(self, precision: str) -> Iterator[Captioning]:
-        """Open the graphs of a precision."""
-        paths = self.paths(precision)
-        with Captioning.open(paths, self.run.vocab, self.max_tokens) as captioning:
-            yield captioning
+    def sessions(self, precision: str) -> Iterator[dict[str, Session]]:
+        """Open the graphs of a precision on ONNX Runtime, one thread."""
+        with ExitStack() as stack:
+            opened = {}
+            for role, path in self.paths(precision).items():
+                opened[role] = open_session(path, "onnxruntime")
+                stack.callback(opened[role].close)
+            yield opened
 
-    def judge(self, precision: str, pictures: HeldOut) -> Quality:
+    @contextmanager
+    def open(self, precision: str) -> Iterator[Model]:
+        """Open the model of a precision."""
+        with self.sessions(precision) as sessions:
+            yield open_model(self.spec, sessions, self.decode)
+
+    def judge(self, precision: str, samples: Evaluation) -> Measurement:
         """Return the quality of a precision."""
-        with self.open(precision) as captioning:
-            return judge(captioning, pictures)
+        with self.open(precision) as model:
+            return samples.measure(model)
 
-    @cached_property
-    def _pictures(self) -> HeldOut:
-        wanted = self.options.held_out + self.options.held_out // 2
-        self.say(f"rendering and pre-processing {wanted} held-out pictures")
-        return look_at(self.run.spec, held_out(self.run, wanted))
+    def _samples(self, split: str, limit: int) -> Evaluation:
+        self.say(f"preparing samples of {split}")
+        return open_evaluation(self.spec, self.run.data_table, split, limit)

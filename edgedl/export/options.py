@@ -17,17 +17,18 @@ class ExportOptions:
             (adds engines of the TensorRT of this machine), ``jetson-orin:jp6``. All graphs are
             written for every target; engines are what differs.
         precision: ``auto``, or the family that must be there: ``fp32 fp16 int8``.
-        max_drop_points: Percentage points of exact match a precision may lose against fp32.
-        held_out: Pictures the quality is measured on.
-        calibration: Pictures the INT8 ranges are found on.
-        rounds: Timed captions per precision; 662 or more give a p99.
+        max_drop: What a precision may lose against fp32: percentage points of exact match and
+            accuracies, percent of every other metric.
+        held_out: Samples the quality is measured on, at most.
+        calibration: Samples the INT8 ranges are found on, at most.
+        rounds: Timed answers per precision; 662 or more give a p99.
         force: Replace a bundle that is there.
     """
 
     targets: tuple[str, ...] = ("cpu",)
     precision: str = "auto"
-    max_drop_points: float = 1.0
-    held_out: int = 2000
+    max_drop: float = 1.0
+    held_out: int = 10000
     calibration: int = 256
     rounds: int = 700
     force: bool = False
@@ -36,8 +37,8 @@ class ExportOptions:
         for target in self.targets:
             check_target(target)
         precisions_of(self.precision)
-        if not 0 <= self.max_drop_points <= 100:
-            msg = f"--max-drop must be in 0..100 points; got {self.max_drop_points}"
+        if not 0 <= self.max_drop <= 100:
+            msg = f"--max-drop must be in 0..100 ; got {self.max_drop}"
             raise UsageError("E124", msg)
         for name, least in (("held_out", 16), ("calibration", 1), ("rounds", 30)):
             if getattr(self, name) < least:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
 
 from edgedl.bundle import Bundle, new_folder
 from edgedl.bundle.manifest import Engine
@@ -17,31 +22,30 @@ from edgedl.engines.tensorrt_api import NetworkOptions, TensorRT
 from edgedl.errors import BundleError, MachineError
 from edgedl.export import gate
 from edgedl.export.assemble import assemble
-from edgedl.export.evaluate import (
-    check_finite,
-    compare_with_torch,
-    differences,
-    time_captions,
-)
 from edgedl.export.half import to_half
 from edgedl.export.job import Candidate, Job, Say
 from edgedl.export.options import ExportOptions
-from edgedl.export.quantize import (
-    Recipe,
-    encoder_int8_cpu,
-    int8_trt,
-    recipes_for,
-    step_int8_cpu,
-)
-from edgedl.export.to_onnx import ROLES, write_graphs
-from edgedl.timing import machine_facts
-from edgedl.train.captioner import MAX_TOKENS
+from edgedl.export.quantize import Recipe, int8_cpu, int8_cpu_weights, int8_trt, recipes_for
+from edgedl.export.replay import answer_one, differences, feeds_of
+from edgedl.export.to_onnx import write_graphs
+from edgedl.timing import interleave, machine_facts
 from edgedl.train.run_folder import Run
 
-INT8_BOUND_POINTS = 0.5
-"""An INT8 graph that loses more is made again by the next, more careful recipe."""
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from torch import nn
 
-_COMPARED = 16  # held-out pictures on which graphs are compared output by output
+    from edgedl.export.replay import Feeds
+    from edgedl.runtime.model import Model
+
+TORCH_BOUND = 1e-4
+"""Largest difference of the fp32 graphs from PyTorch, as a part of the largest magnitude."""
+
+_COMPARED = 16  # held-out samples on which graphs are compared output by output
+_TIMED = 64  # different samples that are timed
+
+INT8_BOUND = {"points": 0.1, "relative": 0.5}
+"""An INT8 graph that loses more is made again by the next, more careful recipe."""
 
 
 def export(
@@ -72,7 +76,7 @@ def export(
     run = Run.open(run_path)
     with new_folder(out, options.force) as folder:
         (folder / "graphs").mkdir()
-        job = Job(run, options, folder, progress or (lambda _text: None), MAX_TOKENS)
+        job = Job(run, options, folder, progress or (lambda _text: None))
         candidates = [_candidate(job, p) for p in gate.precisions_of(options.precision)]
         _measure_speed(job, candidates)
         _decide(job, candidates)
@@ -102,7 +106,7 @@ def _candidate(job: Job, precision: str) -> Candidate:
     candidate = Candidate(precision)
     try:
         candidate.recipe = _write(job, precision)
-        job.say(f"captioning {len(job.reported)} held-out pictures with {precision}")
+        job.say(f"measuring {precision} on {len(job.reported)} held-out samples")
         candidate.quality = job.judge(precision, job.reported)
     except BundleError as err:
         if precision == "fp32" or job.options.precision != "auto":
@@ -110,41 +114,73 @@ def _candidate(job: Job, precision: str) -> Candidate:
         candidate.problem = str(err)
         return candidate
     candidate.size_bytes = sum(path.stat().st_size for path in job.paths(precision).values())
-    with job.open(precision) as found, job.open("fp32") as fp32:
-        for tensor in job.reported.tensors[:_COMPARED]:
-            for name, error in differences(found, fp32, tensor[None]).items():
-                candidate.errors[name] = max(error, candidate.errors.get(name, 0.0))
+    with job.sessions(precision) as found, job.sessions("fp32") as fp32:
+        candidate.errors = differences(found, fp32, _seen(job))
     return candidate
+
+
+def _seen(job: Job) -> dict[str, list[Feeds]]:
+    """Return what the graphs see of a few held-out samples."""
+    with job.open("fp32") as model:
+        return feeds_of(model, job.reported.tensors[:_COMPARED])
 
 
 def _write(job: Job, precision: str) -> Recipe | None:
     """Write the graphs of one precision; fp32 comes first, the others are made from it."""
     if precision == "fp32":
-        job.say("exporting encoder and step to ONNX")
-        network = job.run.network()
-        check_finite(network)
-        write_graphs(network, job.run.spec.shape, len(job.run.vocab), job.folder / "graphs")
-        with job.open("fp32") as fp32:
-            compared = job.reported.tensors[:_COMPARED]
-            job.torch_errors = compare_with_torch(network, fp32, compared)
+        job.say(f"exporting {' and '.join(job.spec.roles)} to ONNX")
+        check_finite(job.run.network())
+        write_graphs(job.torch, job.folder / "graphs")
+        _compare_with_torch(job)
         return None
     if precision == "fp16":
         job.say("writing fp16")
-        for role in ROLES:
+        for role in job.spec.roles:
             to_half(job.path(role, "fp32"), job.path(role, "fp16"))
         return None
     return _quantize(job, precision)
 
 
+def _compare_with_torch(job: Job) -> None:
+    """Hold the fp32 graphs against the network they came from.
+
+    Raises:
+        BundleError: E440 an output differs by more than ``TORCH_BOUND``.
+    """
+    with job.sessions("fp32") as fp32:
+        errors = differences(fp32, job.torch, _seen(job))
+    worst = max(errors, key=errors.__getitem__)
+    if not errors[worst] <= TORCH_BOUND:
+        msg = (
+            f"the exported fp32 graphs differ from the trained network: {worst} by "
+            f"{errors[worst]:.2g} of its largest value, {TORCH_BOUND:g} is allowed; report a bug"
+        )
+        raise BundleError("E440", msg)
+    job.torch_errors = errors
+
+
+def check_finite(network: nn.Module) -> None:
+    """Raise when a weight is no number.
+
+    Raises:
+        BundleError: E414 naming the weight.
+    """
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            msg = f"weights of {name!r} are not finite (NaN or infinity); train again"
+            raise BundleError("E414", msg)
+
+
 def _quantize(job: Job, precision: str) -> Recipe:
     """Write an INT8 precision by the first recipe that keeps the quality, else by the best."""
-    of_fp32 = job.judge("fp32", job.choosing).exact
+    of_fp32 = job.judge("fp32", job.choosing).main
+    bound = min(INT8_BOUND[job.metric.unit], job.options.max_drop)
     lost: dict[Recipe, float] = {}
     for recipe in recipes_for(precision, machine_facts()):
         job.say(f"quantising {precision} ({recipe})")
         _write_int8(job, precision, recipe)
-        lost[recipe] = gate.drop_points(job.judge(precision, job.choosing).exact, of_fp32)
-        if lost[recipe] <= INT8_BOUND_POINTS:
+        lost[recipe] = job.metric.drop(job.judge(precision, job.choosing).main, of_fp32)
+        if lost[recipe] <= bound:
             return recipe
     best = min(lost, key=lost.__getitem__)
     _write_int8(job, precision, best)
@@ -152,13 +188,15 @@ def _quantize(job: Job, precision: str) -> Recipe:
 
 
 def _write_int8(job: Job, precision: str, recipe: Recipe) -> None:
-    sources, outs = job.paths("fp32"), job.paths(precision)
-    if precision == "int8-cpu":
-        encoder_int8_cpu(sources["encoder"], outs["encoder"], job.feeds["encoder"], recipe)
-        step_int8_cpu(sources["step"], outs["step"], recipe)
-    else:
-        for role in ROLES:
-            int8_trt(sources[role], outs[role], job.feeds[role], recipe)
+    """Write the graphs; on CPUs the single step of a decoder gets its ranges as it runs."""
+    for role in job.spec.roles:
+        source, out = job.path(role, "fp32"), job.path(role, precision)
+        if precision == "int8-trt":
+            int8_trt(source, out, job.feeds[role], recipe)
+        elif role == "step":
+            int8_cpu_weights(source, out, recipe)
+        else:
+            int8_cpu(source, out, job.feeds[role], recipe)
 
 
 def _measure_speed(job: Job, candidates: Sequence[Candidate]) -> None:
@@ -166,12 +204,37 @@ def _measure_speed(job: Job, candidates: Sequence[Candidate]) -> None:
     timed = {
         c.precision: c for c in candidates if c.precision in ("fp32", "int8-cpu") and not c.problem
     }
-    job.say(f"timing {' and '.join(timed)} in turn, {job.options.rounds} captions each")
+    job.say(f"timing {' and '.join(timed)} in turn, {job.options.rounds} answers each")
     with ExitStack() as stack:
-        sessions = {name: stack.enter_context(job.open(name)) for name in timed}
-        times = time_captions(sessions, job.reported.tensors, job.options.rounds)
+        models = {name: stack.enter_context(job.open(name)) for name in timed}
+        times = time_answers(models, job.reported.tensors, job.options.rounds)
     for name, candidate in timed.items():
         candidate.times_ms = times[name]
+
+
+def time_answers(
+    models: Mapping[str, Model], tensors: npt.NDArray[Any], rounds: int, warmup: int = 20
+) -> dict[str, list[float]]:
+    """Time one answer at a time, all models in turn.
+
+    Args:
+        models: Name to model.
+        tensors: Real samples (n, …); in each round all models answer the same one.
+        rounds: Timed rounds.
+        warmup: Untimed ones before.
+
+    Returns:
+        Name to milliseconds per answer, one per round.
+    """
+
+    def answer_next(model: Model, samples: Iterator[npt.NDArray[Any]]) -> None:
+        answer_one(model, next(samples)[None])
+
+    calls = {
+        name: partial(answer_next, model, itertools.cycle(tensors[:_TIMED]))
+        for name, model in models.items()
+    }
+    return interleave(calls, rounds, warmup)
 
 
 def _decide(job: Job, candidates: Sequence[Candidate]) -> None:
@@ -198,15 +261,12 @@ def _decide(job: Job, candidates: Sequence[Candidate]) -> None:
 def _problem(job: Job, candidate: Candidate, fp32: Candidate) -> str | None:
     assert candidate.quality is not None
     assert fp32.quality is not None
-    problem = gate.quality_problem(
-        candidate.precision,
-        candidate.quality.exact,
-        fp32.quality.exact,
-        job.options.max_drop_points,
-    )
+    name, allowed = candidate.precision, job.options.max_drop
+    found, wanted = candidate.quality.main, fp32.quality.main
+    problem = gate.quality_problem(name, job.metric, found, wanted, allowed)
     if problem is None and candidate.times_ms and job.options.precision == "auto":
         medians = (statistics.median(c.times_ms) for c in (candidate, fp32))
-        problem = gate.speed_problem(candidate.precision, *medians)
+        problem = gate.speed_problem(name, *medians)
     return problem
 
 

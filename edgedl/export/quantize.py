@@ -1,8 +1,8 @@
 """Two INT8 graphs from one calibration, because the engines want opposite things.
 
 ``int8-cpu``: uint8 activations and int8 weights, which is what the dot product instructions of
-x86 take and what Arm runs as well; the decoder's step with weights only, its activations being
-quantised as they come. ``int8-trt``: symmetric int8 with zero point 0 and float bias, everything
+x86 take and what Arm runs as well; the single step of a decoder with weights only, its activations
+being quantised as they come. ``int8-trt``: symmetric int8 with zero point 0 and float bias, everything
 else is refused by TensorRT; Q/DQ pairs on the inputs of convolutions and matrix products only.
 """
 
@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import onnx
 from onnxruntime.quantization import (
@@ -28,7 +28,10 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from edgedl.export.calibrate import Feeds, Reader
+from edgedl.export.calibrate import Reader
+
+if TYPE_CHECKING:
+    from edgedl.export.replay import Feeds
 
 PRODUCTS = ("Conv", "Gemm", "MatMul")
 LEAST_WEIGHTS = 16384
@@ -94,8 +97,8 @@ _METHODS = {
 }
 
 
-def encoder_int8_cpu(source: Path, out: Path, feeds: Sequence[Feeds], recipe: Recipe) -> None:
-    """Write the encoder for CPUs: U8S8 Q/DQ, weights per channel.
+def int8_cpu(source: Path, out: Path, feeds: Sequence[Feeds], recipe: Recipe) -> None:
+    """Write a graph for CPUs: U8S8 Q/DQ, weights per channel.
 
     Convolutions keep uint8 between them; what leaves the graph comes from a product in float.
     """
@@ -120,10 +123,10 @@ def encoder_int8_cpu(source: Path, out: Path, feeds: Sequence[Feeds], recipe: Re
         )
 
 
-def step_int8_cpu(
+def int8_cpu_weights(
     source: Path, out: Path, recipe: Recipe, least_weights: int = LEAST_WEIGHTS
 ) -> None:
-    """Write the step for CPUs: int8 weights, activations quantised at run time.
+    """Write a step for CPUs: int8 weights, activations quantised at run time.
 
     Only products with at least ``least_weights`` weights: quantising the small rest would cost
     time and accuracy.

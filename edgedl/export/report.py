@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgedl.evaluate import main_metric
 from edgedl.html_page import escape, jpeg_uri, page, png_uri, section, table, tile_row
 from edgedl.timing import P99_MIN_SAMPLES, describe, summary
 
 if TYPE_CHECKING:
+    from edgedl.bundle import Given
     from edgedl.bundle.manifest import Manifest
-    from edgedl.frame import U8Image
 
 EXTRA_MARK = "<!-- more sections -->"
 
@@ -29,15 +30,15 @@ _COLORS = {"fp32": "#64748b", "fp16": "#0284c7", "int8-cpu": "#059669", "int8-tr
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One held-out picture with what was said about it.
+    """One held-out sample with what was said about it.
 
     Attributes:
-        picture: bgr8.
-        captions: Precision to caption and whether it is right.
+        given: A picture, the frames of a clip, or a text.
+        answers: Precision to answer and whether it is right.
     """
 
-    picture: U8Image
-    captions: Mapping[str, tuple[str, bool]]
+    given: Given
+    answers: Mapping[str, tuple[str, bool]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +47,12 @@ class ReportFacts:
 
     Attributes:
         manifest: Of the bundle; its ``files`` are not looked at.
-        times_ms: Precision to times of captions.
+        times_ms: Precision to times of answers.
         sizes_bytes: Precision to size of its graphs together.
-        samples: Pictures to show.
+        samples: Some to show.
         warnings: About the calibration.
         curves_png: Of the training, if there are any.
-        max_drop_points: What was allowed.
+        max_drop: What was allowed.
         torch_errors: Relative error of each output of the fp32 graphs against PyTorch.
     """
 
@@ -61,7 +62,7 @@ class ReportFacts:
     samples: Sequence[Sample]
     warnings: Sequence[str]
     curves_png: bytes | None
-    max_drop_points: float
+    max_drop: float
     torch_errors: Mapping[str, float]
 
 
@@ -108,101 +109,127 @@ def write_demo_report(folder: Path) -> None:
 
 
 def _lead(manifest: Manifest) -> str:
-    height, width = manifest.image_spec.size_hw
-    return (
-        f"{manifest.task}, {width}×{height} {manifest.image_spec.pixel_format}, "
-        f"{manifest.decode.method} search, exported {manifest.created} by edgedl {manifest.edgedl}"
-    )
+    made = f"exported {manifest.created} by edgedl {manifest.edgedl}"
+    return f"{manifest.task}, {_input(manifest)}, {made}"
+
+
+def _input(manifest: Manifest) -> str:
+    """Say what goes in."""
+    parts = []
+    if image := manifest.image_spec:
+        height, width = image.size_hw
+        parts.append(f"{width}×{height} {image.pixel_format}")
+    if clip := manifest.clip:
+        parts.append(f"clips of {clip.frames} frames")
+    if text := manifest.text:
+        parts.append(f"{text.unit}s" + (f", {text.length} at most" if text.length else ""))
+    if series := manifest.series:
+        parts.append(f"windows of {series.window} rows of {len(series.inputs)} columns")
+    if decode := manifest.decode:
+        parts.append(f"{decode.method} search")
+    return ", ".join(parts)
 
 
 def _rows(manifest: Manifest) -> list[_Row]:
-    of_fp32 = manifest.precisions["fp32"].quality["exact"]
+    metric = main_metric(manifest.task)
+    of_fp32 = manifest.precisions["fp32"].quality[metric.name]
     rows = [_Row(name, r.quality, r.drop_points, None) for name, r in manifest.precisions.items()]
     for r in manifest.refused:
-        lost = 100 * (of_fp32 - r.quality["exact"]) if r.quality else float("nan")
+        lost = metric.drop(r.quality[metric.name], of_fp32) if r.quality else float("nan")
         rows.append(_Row(r.precision, r.quality, lost, r.reason))
     return sorted(rows, key=lambda row: list(_MADE_FOR).index(row.precision))
 
 
 def _tiles(facts: ReportFacts, rows: Sequence[_Row]) -> str:
     written = [row for row in rows if row.reason is None]
-    fp32 = rows[0].quality
+    fp32, metric = rows[0].quality, main_metric(facts.manifest.task)
     tiles = [
-        (f"{100 * fp32['exact']:.1f} %", f"exact captions, fp32, n = {fp32['n']:.0f}"),
+        (metric.show(fp32[metric.name]), f"{_words(metric.name)}, fp32, n = {fp32['n']:.0f}"),
         (f"{len(written)} of {len(rows)}", "precisions written"),
     ]
     medians = {name: statistics.median(times) for name, times in facts.times_ms.items()}
     if medians:
         best = min(medians.keys() & {r.precision for r in written}, key=medians.__getitem__)
-        tiles.append((f"{medians[best]:.2f} ms", f"per caption, {best}, median, one thread"))
+        tiles.append((f"{medians[best]:.3g} ms", f"per answer, {best}, median, one thread"))
     if "int8-cpu" in facts.manifest.precisions:
         smaller = facts.sizes_bytes["fp32"] / facts.sizes_bytes["int8-cpu"]
         tiles.append((f"{smaller:.1f}× smaller", "int8-cpu graphs against fp32"))
     return tile_row(tiles)
 
 
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
 def _quality(facts: ReportFacts, rows: Sequence[_Row]) -> str:
-    head = ["precision", "made for", "exact", "95 % interval", "lost"]
-    head += ["BLEU-4", "CIDEr-D", "size"]
+    metric, fp32 = main_metric(facts.manifest.task), rows[0].quality
+    ends = [f"{metric.name}_low", f"{metric.name}_high"]
+    others = [key for key in fp32 if key not in (metric.name, *ends, "n")]
+    head = ["precision", "made for", _words(metric.name), "95 % interval", "lost"]
+    head += [*map(_words, others), "size"]
     body = []
     for row in rows:
         q = row.quality
         cells = [_name(row), escape(_MADE_FOR[row.precision])]
         if q:
-            low, high = 100 * q.get("exact_low", 0.0), 100 * q.get("exact_high", 0.0)
+            low, high = (q.get(end, q[metric.name]) for end in ends)
             cells += [
-                f"{100 * q['exact']:.2f} %",
-                f"{low:.1f} – {high:.1f} %",
-                "–" if row.precision == "fp32" else f"{row.drop_points:+.2f} points",
-                f"{q['bleu4']:.3f}",
-                f"{q['cider_d']:.2f}",
+                metric.show(q[metric.name]),
+                f"{metric.show(low)} – {metric.show(high)}",
+                "–" if row.precision == "fp32" else metric.show_drop(row.drop_points),
+                *(f"{q.get(key, float('nan')):.3f}" for key in others),
             ]
         else:
-            cells += ["–"] * 5
+            cells += ["–"] * (3 + len(others))
         cells.append(_size(facts.sizes_bytes.get(row.precision, 0)))
         body.append((cells, "refused" if row.reason else ""))
-    n = rows[0].quality["n"]
     note = (
-        f"The same {n:.0f} held-out pictures for every precision, pre-processed once; exact means "
-        "the caption is one that the scene's grammar licenses. At most "
-        f"{facts.max_drop_points:g} points of it may be lost against fp32. Intervals are Wilson's."
+        f"The same {fp32['n']:.0f} held-out samples for every precision, prepared once; "
+        f"{_words(metric.name)} decides. At most {metric.show_drop(facts.max_drop)} of it may be "
+        "lost against fp32. Intervals: Wilson's for parts, a block bootstrap for means."
     )
-    content = table(head, body) + _interval_chart(rows)
+    content = table(head, body) + _interval_chart(facts.manifest, rows)
     return section("Quality", escape(note), content, "quality")
 
 
-def _interval_chart(rows: Sequence[_Row]) -> str:
-    """Draw exact match with its interval, one line per precision."""
-    known = [row for row in rows if "exact_low" in row.quality]
-    low = min(100 * row.quality["exact_low"] for row in known)
-    high = max(100 * row.quality["exact_high"] for row in known)
-    pad = max(0.5, 0.08 * (high - low))
-    start, end = max(0.0, low - pad), min(100.0, high + pad)
+def _interval_chart(manifest: Manifest, rows: Sequence[_Row]) -> str:
+    """Draw the main metric with its interval, one line per precision."""
+    metric = main_metric(manifest.task)
+    value, below, above = metric.name, f"{metric.name}_low", f"{metric.name}_high"
+    known = [row for row in rows if below in row.quality]
+    if not known:
+        return ""
+    low = min(row.quality[below] for row in known)
+    high = max(row.quality[above] for row in known)
+    pad = 0.08 * (high - low) or 0.01
+    start, end = low - pad, high + pad
+    if metric.unit == "points":
+        start, end = max(0.0, start), min(1.0, end)
 
     def x(value: float) -> float:
         return 110 + 780 * (value - start) / (end - start)
 
     parts = []
     for step in range(5):
-        value = start + (end - start) * step / 4
+        at = start + (end - start) * step / 4
         parts.append(
-            f'<line x1="{x(value):.1f}" x2="{x(value):.1f}" y1="6" y2="{len(known) * 28 + 4}" '
-            f'stroke="#e2e8f0"/><text class="soft" x="{x(value):.1f}" '
-            f'y="{len(known) * 28 + 22}" text-anchor="middle">{value:.1f} %</text>'
+            f'<line x1="{x(at):.1f}" x2="{x(at):.1f}" y1="6" y2="{len(known) * 28 + 4}" '
+            f'stroke="#e2e8f0"/><text class="soft" x="{x(at):.1f}" '
+            f'y="{len(known) * 28 + 22}" text-anchor="middle">{metric.show(at)}</text>'
         )
     for index, row in enumerate(known):
         y, q, color = 20 + 28 * index, row.quality, _COLORS[row.precision]
-        a, b = x(100 * q["exact_low"]), x(100 * q["exact_high"])
+        a, b = x(q[below]), x(q[above])
         parts.append(
             f'<text x="0" y="{y + 4}">{row.precision}</text>'
             f'<line x1="{a:.1f}" x2="{b:.1f}" y1="{y}" y2="{y}" stroke="{color}" '
             f'stroke-width="6" stroke-linecap="round" opacity="0.3"/>'
-            f'<circle cx="{x(100 * q["exact"]):.1f}" cy="{y}" r="5.5" fill="{color}"/>'
+            f'<circle cx="{x(q[value]):.1f}" cy="{y}" r="5.5" fill="{color}"/>'
         )
     height = len(known) * 28 + 30
     return (
         f'<svg viewBox="0 0 930 {height}" width="100%" style="margin-top:16px;min-width:560px" '
-        f'role="img" aria-label="exact match of each precision">{"".join(parts)}</svg>'
+        f'role="img" aria-label="the main metric of each precision">{"".join(parts)}</svg>'
     )
 
 
@@ -222,8 +249,8 @@ def _latency(facts: ReportFacts) -> str:
         bars.append((name, p50, float(s["p90"] or 0)))
     n = len(facts.times_ms["fp32"])
     note = (
-        "Encoder and decoding loop of one real picture, ONNX Runtime, one thread, without "
-        f"pre-processing; n = {n} each, precisions in turn, so that a disturbance hits both"
+        "One answer (of generated text one character) to a real sample, ONNX Runtime, one thread, "
+        f"without preparing it; n = {n} each, precisions in turn, so that a disturbance hits both"
         + ("" if n >= P99_MIN_SAMPLES else f"; a p99 needs {P99_MIN_SAMPLES}")
         + f". {describe(facts.manifest.machine)}."
     )
@@ -255,23 +282,26 @@ def _refused(rows: Sequence[_Row]) -> str:
 
 
 def _samples(samples: Sequence[Sample]) -> str:
+    if not samples:
+        return ""
     figures = []
     for sample in samples:
         lines = "".join(
             f"<div><small>{escape(name)}</small>"
             + (escape(text) if right else f'<span class="wrong">✗ {escape(text)}</span>')
             + "</div>"
-            for name, (text, right) in sample.captions.items()
+            for name, (text, right) in sample.answers.items()
         )
-        figures.append(
-            f'<figure><img alt="" src="{jpeg_uri(sample.picture)}">'
-            f"<figcaption>{lines}</figcaption></figure>"
-        )
+        pictures = sample.given.pictures
+        few = pictures[:: max(1, len(pictures) // 4)][:4]
+        images = "".join(f'<img alt="" src="{jpeg_uri(picture)}">' for picture in few)
+        text = f"<p>{escape(sample.given.text)}</p>" if sample.given.text else ""
+        figures.append(f"<figure>{images}<figcaption>{text}{lines}</figcaption></figure>")
     note = (
-        "Held-out pictures as the camera saw them: the first ones in order, and at the end up to "
-        "three where one precision is right and another is not. ✗ marks a wrong caption."
+        "Held-out samples as they are handed in, and at the end up to three where one precision is "
+        "right and another is not. ✗ marks a wrong answer."
     )
-    return section("Captions", note, f'<div class="grid">{"".join(figures)}</div>')
+    return section("Samples", note, f'<div class="grid">{"".join(figures)}</div>')
 
 
 def _curves(png: bytes | None) -> str:
@@ -288,7 +318,7 @@ def _details(facts: ReportFacts) -> str:
     errors = ", ".join(f"{name} {error:.1e}" for name, error in facts.torch_errors.items())
     rows.append(("fp32 graphs against PyTorch", f"largest relative error: {errors}"))
     if calibration:
-        about = f"{calibration.n} pictures, sha256 {calibration.sha256}; {calibration.method}"
+        about = f"{calibration.n} samples, sha256 {calibration.sha256}; {calibration.method}"
         rows.append(("calibration", about))
     for engine in manifest.engines:
         rows.append(("engine", f"{engine.file}, from the {engine.precision} graph"))

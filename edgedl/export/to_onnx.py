@@ -1,7 +1,8 @@
-"""A trained captioner as two ONNX graphs: the encoder, and one step of the decoder.
+"""A trained network as ONNX graphs, one for each of its parts.
 
 The graphs keep inside what TensorRT 10.3 (JetPack 6) reads: opset 20 and IR 10 at most, one file
-without external data, batch normalisation folded into the convolutions. Search stays outside.
+without external data, batch normalisation folded into the convolutions. Search stays outside, and
+recurrent parts are single steps or unrolled over a fixed number of them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any
 
 import onnx
 import torch
@@ -24,26 +25,12 @@ from torch import Tensor, nn
 from edgedl.errors import BundleError
 from edgedl.spec import TensorSpec
 
+if TYPE_CHECKING:
+    from edgedl.train.torch_session import TorchSession
+
 OPSET = 17
 MAX_OPSET, MAX_IR = 20, 10  # of TensorRT 10.3
 BATCH = "N"
-ROLES = ("encoder", "step")
-ENCODER_IO = (("image",), ("features", "h", "c"))
-STEP_IO = (("token", "h_in", "c_in", "features"), ("logits", "h_out", "c_out"))
-
-
-class CaptionNetwork(Protocol):
-    """What a network must offer to be exported."""
-
-    def encode(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return features (N, P, D) and the first state h, c, each (N, H)."""
-        ...
-
-    def decode_step(
-        self, token: Tensor, h: Tensor, c: Tensor, features: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return logits (N, V) and the next h, c."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,65 +48,25 @@ class GraphFacts:
     operators: dict[str, int]
 
 
-class _Encoder(nn.Module):
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return cast("CaptionNetwork", self.network).encode(image)
-
-
-class _Step(nn.Module):
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(
-        self, token: Tensor, h_in: Tensor, c_in: Tensor, features: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        return cast("CaptionNetwork", self.network).decode_step(token, h_in, c_in, features)
-
-
-def write_graphs(
-    network: nn.Module, image_shape: Sequence[int], vocab_size: int, folder: Path
-) -> dict[str, Path]:
-    """Write ``encoder.fp32.onnx`` and ``step.fp32.onnx`` to ``folder``.
+def write_graphs(sessions: Mapping[str, TorchSession], folder: Path) -> dict[str, Path]:
+    """Write ``ROLE.fp32.onnx`` for each part of a network.
 
     Args:
-        network: A ``CaptionNetwork`` with its weights, in evaluation mode.
-        image_shape: (1, 3, H, W), as ``ImageSpec.shape``.
-        vocab_size: V, the width the logits must have.
+        sessions: Role to part, see ``train.torch_session.torch_sessions``.
         folder: Must exist.
 
     Returns:
         Role to file.
 
     Raises:
-        BundleError: E413 a graph does not have the inputs, outputs and sizes asked for, E412 it
+        BundleError: E413 a graph does not have the inputs, outputs and sizes of its part, E412 it
             needs more than TensorRT 10.3 reads.
     """
-    image = torch.zeros(2, *image_shape[1:])
-    with torch.inference_mode():
-        features, h, c = cast("CaptionNetwork", network).encode(image)
-    token = torch.zeros(2, dtype=torch.int64)
-    state = [TensorSpec(name=n, dtype="float32", shape=(BATCH, h.shape[1])) for n in "hc"]
-    grid = TensorSpec(name="features", dtype="float32", shape=(BATCH, *features.shape[1:]))
-    logits = TensorSpec(name="logits", dtype="float32", shape=(BATCH, vocab_size))
-    picture = TensorSpec(name="image", dtype="float32", shape=(BATCH, *image_shape[1:]))
-    word = TensorSpec(name="token", dtype="int64", shape=(BATCH,))
-    wanted = {
-        "encoder": ((picture,), (grid, *state)),
-        "step": ((word, *_renamed(state, "_in"), grid), (logits, *_renamed(state, "_out"))),
-    }
-    parts: dict[str, tuple[nn.Module, tuple[Tensor, ...]]] = {
-        "encoder": (_Encoder(network), (image,)),
-        "step": (_Step(network), (token, h.clone(), c.clone(), features.clone())),
-    }
-    paths = {role: folder / graph_name(role, "fp32") for role in ROLES}
-    for role, (module, feeds) in parts.items():
-        _export(module.eval(), feeds, paths[role], wanted[role])
-        check_graph(paths[role], *wanted[role])
+    paths = {role: folder / graph_name(role, "fp32") for role in sessions}
+    for role, session in sessions.items():
+        wanted = (session.inputs, session.outputs)
+        _export(session.module, tuple(session.examples.values()), paths[role], wanted)
+        check_graph(paths[role], *wanted)
     return paths
 
 
@@ -163,10 +110,6 @@ def check_graph(
 def read_facts(path: Path) -> GraphFacts:
     """Return the inputs, outputs and operators of a graph file."""
     return _facts(onnx.load(path, load_external_data=False))
-
-
-def _renamed(specs: Sequence[TensorSpec], suffix: str) -> tuple[TensorSpec, ...]:
-    return tuple(TensorSpec(name=s.name + suffix, dtype=s.dtype, shape=s.shape) for s in specs)
 
 
 def _export(

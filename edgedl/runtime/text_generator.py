@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 State = dict[str, "Array"]
 
-EXPECTED_LENGTH = 64
+EXPECTED_LENGTH = 16
 """Tokens of the greedy continuation that a golden sample keeps."""
 
 
@@ -42,7 +42,7 @@ class TextGenerator:
         self.session = sessions["step"]
         self.tokenizer = Tokenizer(spec.text, Vocab(spec.tokens))
         states = [s for s in self.session.inputs if s.name != "token"]
-        self._shapes = {s.name: tuple(s.shape[1:]) for s in states}
+        self._shapes = {s.name: tuple(map(int, s.shape[1:])) for s in states}
 
     def prepare(self, given: Given) -> Array:
         """Return the tokens of a text's beginning, (1, T) int64."""

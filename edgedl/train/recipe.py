@@ -96,6 +96,8 @@ def override(table: dict[str, Any], record: type[Recipe], overrides: Mapping[str
         inner[name] = parse_value(value) if isinstance(value, str) else value
         if key in ("train.epochs", "train.steps"):  # one replaces the other
             inner.pop({"epochs": "steps", "steps": "epochs"}[name], None)
+            if "train.minutes" not in overrides:
+                inner.pop("minutes", None)  # who asks for a length gets it
 
 
 def _keys(record: type[Recipe], table: Mapping[str, Any]) -> set[str]:

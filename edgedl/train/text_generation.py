@@ -104,7 +104,9 @@ class TextGeneration:
         given = self._val[: rows * length].view(rows, length)
         wanted = self._val[1 : rows * length + 1].view(rows, length)
         state, nats = None, 0.0
-        for part, truth in zip(torch.split(given, 256, 1), torch.split(wanted, 256, 1), strict=True):
+        for part, truth in zip(
+            torch.split(given, 256, 1), torch.split(wanted, 256, 1), strict=True
+        ):
             logits, state = cast("CharLm", network)(part, state)
             flat = logits.float().flatten(0, 1)
             nats += float(functional.cross_entropy(flat, truth.flatten(), reduction="sum"))
