@@ -1,4 +1,4 @@
-"""``edgedl run``: caption a video, images or a camera."""
+"""``edgedl run``: let a bundle answer: pictures, a video, a camera, a text, a table."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgedl.cli import answer
 from edgedl.cli.parser import add_json_option, new_parser, print_next
 from edgedl.deps import explain_missing
 from edgedl.errors import UsageError
 
 if TYPE_CHECKING:
     from edgedl.frame import Frame
-    from edgedl.runtime.pipeline import CaptionResult
+    from edgedl.runtime.base import Result
     from edgedl.stream.sink import Sink
     from edgedl.stream.source import Source
 
@@ -28,20 +29,21 @@ def add(subparsers: Any) -> None:
     parser = new_parser(
         subparsers,
         "run",
-        "caption a video, images or a camera",
+        "let a bundle answer a video, images, a camera, a text or a table",
         example="edgedl run x.edge clip.mp4 captioned.mp4",
     )
     parser.add_argument("bundle", type=Path, help="a folder NAME.edge")
     parser.add_argument(
         "source",
         metavar="SOURCE",
-        help="video, image, folder of images, rtsp://…, http://… (MJPEG) or test://scenes",
+        help="video, image, folder, rtsp://…, http://… (MJPEG) or test://scenes; a text, .txt or "
+        ".csv for models of texts and tables",
     )
     parser.add_argument(
         "sink",
         nargs="?",
         metavar="SINK",
-        help="file to write: .mp4 draws the captions, .jsonl and .txt get a line per frame",
+        help="file to write: .mp4 draws the answers, .jsonl and .txt get a line per frame",
     )
     parser.add_argument(
         "--realtime",
@@ -49,6 +51,14 @@ def add(subparsers: Any) -> None:
         help="play a file at its own speed; the newest frame wins",
     )
     parser.add_argument("--max-frames", type=int, metavar="N", help="end after N frames")
+    parser.add_argument("--top", type=int, metavar="K", help="classes in a result (default 5)")
+    parser.add_argument(
+        "--length", type=int, default=300, metavar="N", help="of text (default 300)"
+    )
+    parser.add_argument("--temperature", type=float, default=0.8, metavar="T", help="of text (default 0.8)")
+    parser.add_argument("--top-k", type=int, default=0, metavar="K", help="of text (default all)")
+    parser.add_argument("--seed", type=int, default=1, help="of text (default 1)")
+    parser.add_argument("--last", action="store_true", help="of a table: the newest window only")
     add_pipeline_options(parser)
     add_json_option(parser)
     parser.set_defaults(run=run)
@@ -65,9 +75,11 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    if args.max_frames is not None and args.max_frames < 1:
-        msg = f"--max-frames must be >= 1; got {args.max_frames}"
-        raise UsageError("E132", msg)
+    for name in ("max_frames", "top"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            msg = f"--{name.replace('_', '-')} must be >= 1; got {value}"
+            raise UsageError("E132", msg)
     try:
         return _run(args)
     except KeyboardInterrupt:
@@ -88,15 +100,43 @@ def leave_if_stuck(code: int) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    with explain_missing("captioning"):
+    with explain_missing("running a bundle"):
         from edgedl.runtime.pipeline import load
-        from edgedl.stream.captions import caption_source
-        from edgedl.stream.source import open_source
+    with load(args.bundle, args.backend, args.precision, threads=args.threads) as pipeline:
+        if args.top is not None:
+            pipeline.top = args.top
+        task = pipeline.bundle.model_spec.task
+        if task == "clip-classification" and _holds_videos(Path(args.source)):
+            done = answer.classify_clips(pipeline, Path(args.source), args)
+        elif task in ("captioning", "classification", "clip-classification"):
+            return _stream(args, pipeline)
+        elif args.sink is not None:
+            msg = f"a model for {task} writes no {args.sink!r}; for a file: --json PATH"
+            raise UsageError("E130", msg)
+        elif task == "text-generation":
+            answer.write_text(pipeline, args)
+            return 0
+        else:
+            is_text = task == "text-classification"
+            done = (answer.classify_texts if is_text else answer.predict)(pipeline, args)
+    print(f"{done} answered", file=sys.stderr)
+    return 0
+
+
+def _holds_videos(path: Path) -> bool:
+    """Return whether a path is a folder with a video in it or in its folders."""
+    from edgedl.data.clips import VIDEOS
+
+    return path.is_dir() and any(f.suffix.lower() in VIDEOS for f in path.rglob("*"))
+
+
+def _stream(args: argparse.Namespace, pipeline: Any) -> int:
+    """Answer the frames of a source."""
+    from edgedl.stream.captions import caption_source
+    from edgedl.stream.source import open_source
+
     stop = threading.Event()
     with ExitStack() as stack:
-        pipeline = stack.enter_context(
-            load(args.bundle, args.backend, args.precision, threads=args.threads)
-        )
         source = stack.enter_context(open_source(args.source, realtime=args.realtime))
         _on_signals(stop)
         sinks = [stack.enter_context(sink) for sink in _sinks(args)]
@@ -132,10 +172,10 @@ class _Counter:
         from rich.status import Status
 
         self._console = Console(stderr=True)
-        self._status = Status("captioning", console=self._console)
+        self._status = Status("answering", console=self._console)
         self._done = 0
 
-    def write(self, _frame: Frame, caption: CaptionResult) -> None:
+    def write(self, _frame: Frame, caption: Result) -> None:
         self._done += 1
         self._status.update(f"{self._done} frames  {caption.text}")
 
@@ -163,6 +203,6 @@ def _on_signals(stop: threading.Event) -> None:
 def _print_summary(source: Source, done: int) -> None:
     status = source.status()
     print(
-        f"{done} frames captioned, {status.dropped} dropped, {status.corrupt} damaged",
+        f"{done} frames answered, {status.dropped} dropped, {status.corrupt} damaged",
         file=sys.stderr,
     )

@@ -99,6 +99,7 @@ def _write_forever(seed: int, count: int, index: int, sides_px: Sequence[int]) -
 
 if __name__ == "__main__":
     try:
-        _write_forever(*map(int, sys.argv[1:4]), [int(a) for a in sys.argv[4:]])
+        seed, count, first, *sides_px = map(int, sys.argv[1:])
+        _write_forever(seed, count, first, sides_px)
     except BrokenPipeError:
         sys.stderr.close()

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgedl.data.download import find
-from edgedl.data.problems import Problems
+from edgedl.data.problems import OnBadSample, Problems
 from edgedl.data.table import column, read_csv
 from edgedl.errors import ConfigError, DataError
 
@@ -120,7 +120,8 @@ def open_series(options: SeriesOptions) -> SeriesData:
     if options.generated:
         rows = Rows(GENERATED_COLUMNS, machine_series(options.seed, options.count))
     else:
-        rows = _read(find(options.path), options)
+        columns = (*options.inputs, *options.outputs)
+        rows = read_series(find(options.path), columns, options.on_bad_sample)
     inputs = options.inputs or rows.columns
     outputs = options.outputs or inputs
     for name in (*inputs, *outputs):
@@ -181,9 +182,16 @@ def machine_series(seed: int, count: int) -> F32Array:
     return np.stack([load, temperature, level], axis=1).astype(np.float32)
 
 
-def _read(path: Path, options: SeriesOptions) -> Rows:
+def read_series(
+    path: Path, columns: Sequence[str] = (), on_bad_sample: OnBadSample = "fail"
+) -> Rows:
+    """Read columns of a CSV file; without names all columns of numbers.
+
+    Raises:
+        DataError: E355 bad cells, E358 not UTF-8, E359 no such column, or no number.
+    """
     names, table = read_csv(path)
-    wanted = (*options.inputs, *options.outputs) or tuple(_numeric(names, table[0][1]))
+    wanted = tuple(columns) or tuple(_numeric(names, table[0][1]))
     if not wanted:
         msg = f"{path} line {table[0][0]} holds no number; columns of numbers are expected"
         raise DataError("E359", msg)
@@ -198,7 +206,7 @@ def _read(path: Path, options: SeriesOptions) -> Rows:
                 problems.add(f"{path}:{line}", f"{chosen[k]} is {cell!r}, not a number")
                 number = float(values[row - 1, k]) if row else 0.0
             values[row, k] = number
-    problems.finish(options.on_bad_sample)
+    problems.finish(on_bad_sample)
     return Rows(chosen, values)
 
 

@@ -2,8 +2,9 @@
 
 ``int8-cpu``: uint8 activations and int8 weights, which is what the dot product instructions of
 x86 take and what Arm runs as well; the single step of a decoder with weights only, its activations
-being quantised as they come. ``int8-trt``: symmetric int8 with zero point 0 and float bias, everything
-else is refused by TensorRT; Q/DQ pairs on the inputs of convolutions and matrix products only.
+being quantised as they come. ``int8-trt``: symmetric int8 with zero point 0 and float bias,
+everything else is refused by TensorRT; Q/DQ pairs on the inputs of convolutions and matrix products
+only.
 """
 
 from __future__ import annotations

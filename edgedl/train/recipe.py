@@ -94,6 +94,8 @@ def override(table: dict[str, Any], record: type[Recipe], overrides: Mapping[str
             msg = f"override {given!r}: {section!r} is a value, not a section"
             raise ConfigError("E203", msg)
         inner[name] = parse_value(value) if isinstance(value, str) else value
+        if key == "data.path":  # given data takes the place of generated data
+            inner.pop("generated", None)
         if key in ("train.epochs", "train.steps"):  # one replaces the other
             inner.pop({"epochs": "steps", "steps": "epochs"}[name], None)
             if "train.minutes" not in overrides:

@@ -1,0 +1,133 @@
+"""What ``edgedl run`` does with models that take texts, tables, or whole clips."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from edgedl.cli.parser import print_json
+from edgedl.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgedl.runtime.base import Result
+    from edgedl.runtime.clip_classifier import ClipPipeline
+    from edgedl.runtime.regressor import RegressorPipeline
+    from edgedl.runtime.text_classifier import TextClassifierPipeline
+    from edgedl.runtime.text_generator import TextPipeline
+
+TAKES = {
+    "captioning": "a video, images, a folder of images, or a camera",
+    "classification": "a video, images, a folder of images, or a camera",
+    "clip-classification": "a video, a camera, or a folder of videos",
+    "text-generation": "the beginning of a text, in quotes",
+    "text-classification": "a text in quotes, a .txt file (a text per line), a .csv file with a "
+    "column text, or - for standard input",
+    "regression": "a .csv file with its columns",
+}
+"""What SOURCE may be, by task."""
+
+
+def write_text(pipeline: TextPipeline, args: argparse.Namespace) -> None:
+    """Go on with the text, character by character."""
+    if args.json:
+        result = pipeline(args.source, args.length, args.temperature, args.top_k, args.seed)
+        print_json(result.to_json(), args.json)
+        return
+    sys.stdout.write(args.source)
+    pipeline.read(args.source)
+    for piece in pipeline.write(args.length, args.temperature, args.top_k, args.seed):
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    sys.stdout.write("\n")
+
+
+def classify_texts(pipeline: TextClassifierPipeline, args: argparse.Namespace) -> int:
+    """Say which class each text belongs to; return how many there were."""
+    count = 0
+    for text in _texts(args.source):
+        _print(pipeline(text), {"given": text}, args.json, f"  {text}")
+        count += 1
+    return count
+
+
+def predict(pipeline: RegressorPipeline, args: argparse.Namespace) -> int:
+    """Predict what follows each window of a table; return how many there were."""
+    from edgedl.data.series import Rows, read_series
+    from edgedl.data.table import column
+
+    path = Path(args.source)
+    if path.suffix.lower() != ".csv" or not path.is_file():
+        raise misfit("regression", args.source)
+    series = pipeline.model.series
+    rows: Rows = read_series(path, series.inputs)
+    for name in series.inputs:
+        column(list(rows.columns), name, path)
+    seen = rows.of(series.inputs)
+    if len(seen) < series.window:
+        msg = f"{path} has {len(seen)} rows; a window of {series.window} is needed"
+        raise UsageError("E102", msg)
+    first = len(seen) - series.window if args.last else 0
+    for start in range(first, len(seen) - series.window + 1):
+        end = start + series.window
+        where = {"after_row": end, "horizon": series.horizon}
+        _print(pipeline(seen[start:end]), where, args.json, f"  after row {end}")
+    return len(seen) - series.window + 1 - first
+
+
+def classify_clips(pipeline: ClipPipeline, folder: Path, args: argparse.Namespace) -> int:
+    """Say what happens in each video of a folder and the folders in it; return how many."""
+    from edgedl.data.clips import VIDEOS, read_clip
+
+    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in VIDEOS)
+    if not files:
+        raise misfit("clip-classification", str(folder))
+    for file in files:
+        result = pipeline.whole(list(read_clip(file, pipeline.model.clip.frames)))
+        name = file.relative_to(folder).as_posix()
+        _print(result, {"clip": name}, args.json, f"  {name}")
+    return len(files)
+
+
+def misfit(task: str, source: str) -> UsageError:
+    """Return the error of a source that a model cannot take."""
+    msg = f"{source!r} is nothing for a model for {task}: it takes {TAKES[task]}"
+    return UsageError("E102", msg)
+
+
+def _print(result: Result, extra: dict[str, Any], path: str | None, note: str) -> None:
+    """Write one result: a line for people, or a line of JSON."""
+    if path is None:
+        print(f"{result.text}{note}", flush=True)
+        return
+    line = json.dumps({**extra, **result.to_json()}, ensure_ascii=False)
+    if path == "-":
+        print(line, flush=True)
+        return
+    with Path(path).open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+
+
+def _texts(source: str) -> Iterator[str]:
+    """Return the texts that a source means."""
+    from edgedl.data.table import column, read_csv
+    from edgedl.data.text import read_utf8
+
+    path = Path(source)
+    if source == "-":
+        yield from _lines(sys.stdin)
+    elif path.suffix.lower() == ".csv":
+        names, rows = read_csv(path)
+        place = column(names, "text", path)
+        yield from (cells[place] for _, cells in rows if place < len(cells))
+    elif path.suffix.lower() == ".txt":
+        yield from (line for line in read_utf8(path).split("\n") if line.strip())
+    else:
+        yield source
+
+
+def _lines(stream: TextIO) -> Iterator[str]:
+    return (line.rstrip("\n") for line in stream if line.strip())
