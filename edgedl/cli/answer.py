@@ -13,7 +13,7 @@ from edgedl.cli.parser import print_json
 from edgedl.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgedl.runtime.base import Result
+    from edgedl.runtime.base import Pipeline, Result
     from edgedl.runtime.clip_classifier import ClipPipeline
     from edgedl.runtime.regressor import RegressorPipeline
     from edgedl.runtime.text_classifier import TextClassifierPipeline
@@ -61,7 +61,7 @@ def predict(pipeline: RegressorPipeline, args: argparse.Namespace) -> int:
 
     path = Path(args.source)
     if path.suffix.lower() != ".csv" or not path.is_file():
-        raise misfit("regression", args.source)
+        raise misfit(pipeline, args.source)
     series = pipeline.model.series
     rows: Rows = read_series(path, series.inputs)
     for name in series.inputs:
@@ -84,7 +84,7 @@ def classify_clips(pipeline: ClipPipeline, folder: Path, args: argparse.Namespac
 
     files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in VIDEOS)
     if not files:
-        raise misfit("clip-classification", str(folder))
+        raise misfit(pipeline, str(folder))
     for file in files:
         result = pipeline.whole(list(read_clip(file, pipeline.model.clip.frames)))
         name = file.relative_to(folder).as_posix()
@@ -92,8 +92,9 @@ def classify_clips(pipeline: ClipPipeline, folder: Path, args: argparse.Namespac
     return len(files)
 
 
-def misfit(task: str, source: str) -> UsageError:
+def misfit(pipeline: Pipeline, source: str) -> UsageError:
     """Return the error of a source that a model cannot take."""
+    task = pipeline.bundle.model_spec.task
     msg = f"{source!r} is nothing for a model for {task}: it takes {TAKES[task]}"
     return UsageError("E102", msg)
 

@@ -55,7 +55,9 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--length", type=int, default=300, metavar="N", help="of text (default 300)"
     )
-    parser.add_argument("--temperature", type=float, default=0.8, metavar="T", help="of text (default 0.8)")
+    parser.add_argument(
+        "--temperature", type=float, default=0.8, metavar="T", help="of text (default 0.8)"
+    )
     parser.add_argument("--top-k", type=int, default=0, metavar="K", help="of text (default all)")
     parser.add_argument("--seed", type=int, default=1, help="of text (default 1)")
     parser.add_argument("--last", action="store_true", help="of a table: the newest window only")

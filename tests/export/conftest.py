@@ -1,25 +1,34 @@
-"""A tiny untrained run, and held-out pictures that cost little."""
+"""A tiny untrained run whose pictures cost little."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from edgedl.data.scenes import Scenes, words  # noqa: E402
-from edgedl.export import job  # noqa: E402
+from edgedl.data.scenes import words  # noqa: E402
+from edgedl.models.build import model_table  # noqa: E402
 from edgedl.models.captioner import Captioner, CaptionerOptions  # noqa: E402
 from edgedl.models.weights import save_weights  # noqa: E402
-from edgedl.spec import ImageSpec  # noqa: E402
-from edgedl.train.run_folder import Run, model_table  # noqa: E402
+from edgedl.spec import ImageSpec, ModelSpec  # noqa: E402
+from edgedl.train.run_folder import Run  # noqa: E402
 from edgedl.vocab import Vocab  # noqa: E402
 
 SPEC = ImageSpec(size_hw=(16, 24), mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 OPTIONS = CaptionerOptions(
     size_hw=(16, 24), channels=(8, 16), strides=(2, 2), attention=8, embedding=8, hidden=16
 )
+
+RECIPE = """task = "captioning"
+
+[data]
+generated = "scenes"
+seed = 1
+camera_px = 40
+val = 16
+test = 24
+"""
 
 
 @pytest.fixture(scope="session")
@@ -36,32 +45,18 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             parameter *= 8  # so that captions differ
     save_weights(network, folder / "weights.safetensors")
     tables = {
-        "model.json": model_table(OPTIONS, len(vocab)),
-        "spec.json": SPEC.to_dict(),
+        "model.json": model_table(OPTIONS, vocab_size=len(vocab)),
+        "spec.json": ModelSpec(task="captioning", image=SPEC, tokens=vocab.tokens).to_dict(),
         "data.json": {"name": "scenes", "seed": 1},
         "metrics.json": {},
     }
     for name, table in tables.items():
         (folder / name).write_text(json.dumps(table))
     (folder / "vocab.json").write_text(vocab.to_json())
-    (folder / "recipe.toml").write_text('name = "tiny"\n')
+    (folder / "recipe.toml").write_text(RECIPE)
     return folder
 
 
 @pytest.fixture(scope="session")
 def run(run_folder: Path) -> Run:
     return Run.open(run_folder)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def small_pictures() -> Iterator[None]:
-    """Render small pictures instead of what the run names."""
-    train, test = (Scenes(1, split, (40, 48)) for split in ("train", "test"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            job, "calibration_frames", lambda _run, n: [train.picture(i) for i in range(n)]
-        )
-        patch.setattr(
-            job, "held_out", lambda _run, n: [(test.picture(i), test.scene(i)) for i in range(n)]
-        )
-        yield

@@ -1,22 +1,18 @@
-"""Calibration pictures: what is refused, what is warned about, what the step sees."""
+"""Calibration samples: what is refused, what is warned about, what the graphs see of them."""
 
 import logging
 
 import numpy as np
 import pytest
 
+from edgedl.bundle import Given
+from edgedl.bundle.manifest import DecodeOptions
 from edgedl.errors import DataError
-from edgedl.export.calibrate import (
-    ENOUGH,
-    Reader,
-    calibration_pictures,
-    encoder_feeds,
-    pre_process,
-    step_feeds,
-)
-from edgedl.runtime.preprocess import Preprocessor
-from edgedl.spec import ImageSpec
-from edgedl.vocab import BOS, EOS
+from edgedl.export.calibrate import ENOUGH, Reader, calibration_of
+from edgedl.export.replay import feeds_of
+from edgedl.runtime.captioner import Captioner
+from edgedl.spec import ImageSpec, ModelSpec
+from edgedl.vocab import BOS, EOS, SPECIAL
 
 SPEC = ImageSpec(size_hw=(8, 8))
 
@@ -26,35 +22,43 @@ def pictures(count: int) -> list[np.ndarray]:
     return [rng.integers(0, 256, (20, 30, 3), np.uint8) for _ in range(count)]
 
 
-def test_tensors_are_those_of_the_camera() -> None:
-    frames = pictures(3)
-    expected = np.concatenate([Preprocessor(SPEC)(frame) for frame in frames])
-    np.testing.assert_array_equal(pre_process(SPEC, frames), expected)
+class Samples:
+    """Pictures whose tensors are their means."""
+
+    def __init__(self, frames: list[np.ndarray]) -> None:
+        self.frames = frames
+        self.tensors = np.array([[frame.mean()] for frame in frames], np.float32)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def inputs(self, index: int) -> Given:
+        return Given((self.frames[index],))
 
 
 def test_enough_good_pictures_need_no_warning() -> None:
-    found = calibration_pictures(SPEC, pictures(ENOUGH))
+    found = calibration_of(Samples(pictures(ENOUGH)))
     assert found.warnings == ()
-    assert found.tensors.shape == (ENOUGH, 3, 8, 8)
+    assert found.tensors.shape == (ENOUGH, 1)
 
 
-def test_digest_follows_the_pictures() -> None:
+def test_digest_follows_the_samples() -> None:
     frames = pictures(4)
-    digests = {calibration_pictures(SPEC, f).sha256 for f in (frames, frames, frames[::-1])}
+    digests = {calibration_of(Samples(f)).sha256 for f in (frames, frames, frames[::-1])}
     assert len(digests) == 2
 
 
 @pytest.mark.parametrize(
     ("frames", "warning"),
     [
-        (pictures(5), "only 5 calibration pictures"),
+        (pictures(5), "only 5 calibration samples"),
         ([*pictures(ENOUGH), np.zeros((9, 9, 3), np.uint8)], "1 of 129 calibration pictures are"),
-        (pictures(1) * ENOUGH, "more than half of 128 calibration pictures are repetitions"),
+        (pictures(1) * ENOUGH, "more than half of 128 calibration samples are repetitions"),
     ],
 )
 def test_warnings(frames: list[np.ndarray], warning: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        found = calibration_pictures(SPEC, frames)
+        found = calibration_of(Samples(frames))
     assert any(warning in text for text in found.warnings)
     assert warning in caplog.text
 
@@ -62,14 +66,14 @@ def test_warnings(frames: list[np.ndarray], warning: str, caplog: pytest.LogCapt
 @pytest.mark.parametrize(
     ("frames", "code"), [([], "E353"), ([np.full((9, 9, 3), 7, np.uint8)] * 200, "E354")]
 )
-def test_useless_pictures_are_refused(frames: list[np.ndarray], code: str) -> None:
+def test_useless_samples_are_refused(frames: list[np.ndarray], code: str) -> None:
     with pytest.raises(DataError) as caught:
-        calibration_pictures(SPEC, frames)
+        calibration_of(Samples(frames))
     assert caught.value.code == code
 
 
 def test_reader_starts_over() -> None:
-    feeds = encoder_feeds(np.zeros((5, 3, 8, 8), np.float32), batch=2)
+    feeds = [{"image": np.zeros((n, 3, 8, 8), np.float32)} for n in (2, 2, 1)]
     reader = Reader(feeds)
     assert [len(feed["image"]) for feed in iter(reader.get_next, None)] == [2, 2, 1]
     assert reader.get_next() is None
@@ -99,11 +103,18 @@ class Step(Encoder):
         return {"logits": logits, "h_out": h, "c_out": feeds["c_in"]}
 
 
+def steps(image: np.ndarray, max_tokens: int) -> list[dict]:
+    spec = ModelSpec(task="captioning", image=SPEC, tokens=(*SPECIAL, "a", "b"))
+    sessions = {"encoder": Encoder(), "step": Step()}
+    model = Captioner(spec, sessions, DecodeOptions(max_tokens=max_tokens))
+    return feeds_of(model, image)["step"]
+
+
 def test_step_sees_its_own_words_until_the_end() -> None:
     image = np.zeros((2, 3, 1, 1), np.float32)
     image[:, 0, 0, 0] = 2, 4
-    feeds = step_feeds(Encoder(), Step(), [{"image": image}], max_tokens=20)
+    feeds = steps(image, 20)
     assert [list(feed["token"]) for feed in feeds] == [[BOS, BOS], [5, 5], [5], [5]]
     assert [list(feed["h_in"][:, 0]) for feed in feeds] == [[2, 4], [1, 3], [2], [1]]
     assert all(len(feed["features"]) == len(feed["token"]) for feed in feeds)
-    assert len(step_feeds(Encoder(), Step(), [{"image": image}], max_tokens=3)) == 3
+    assert len(steps(image, 3)) == 3

@@ -16,7 +16,7 @@ from edgedl.export import pipeline
 @pytest.fixture(autouse=True)
 def steady_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        pipeline, "time_captions", lambda c, _t, n: {k: [1.0 + (k == "fp32")] * n for k in c}
+        pipeline, "time_answers", lambda c, _t, n: {k: [1.0 + (k == "fp32")] * n for k in c}
     )
 
 
@@ -29,7 +29,7 @@ def parse(*words: str) -> argparse.Namespace:
 def test_defaults() -> None:
     args = parse("run", "--out", "x.edge")
     assert (args.targets, args.precision, args.max_drop) == (None, "auto", "1%")
-    assert (args.held_out, args.force, args.json) == (2000, False, None)
+    assert (args.held_out, args.force, args.json) == (10000, False, None)
 
 
 def test_targets_repeat() -> None:
@@ -89,4 +89,4 @@ def test_table_for_people(
     printed = capsys.readouterr()
     assert "fp16" in printed.out
     assert "int8" not in printed.out
-    assert "quality on 16 held-out pictures" in " ".join(printed.out.split())
+    assert "quality on 16 held-out samples" in " ".join(printed.out.split())

@@ -8,21 +8,24 @@ import pytest
 from onnx import numpy_helper
 
 from edgedl.errors import BundleError
-from edgedl.export.calibrate import encoder_feeds, step_feeds
-from edgedl.export.evaluate import Captioning, differences
 from edgedl.export.half import to_half
 from edgedl.export.quantize import (
     RECIPES,
     Recipe,
-    encoder_int8_cpu,
+    int8_cpu,
+    int8_cpu_weights,
     int8_trt,
     recipes_for,
-    step_int8_cpu,
 )
-from edgedl.export.to_onnx import ROLES, check_graph, graph_name, read_facts, write_graphs
+from edgedl.export.replay import LOT, differences, feeds_of
+from edgedl.export.to_onnx import check_graph, graph_name, read_facts, write_graphs
+from edgedl.runtime.model import open_model
+from edgedl.runtime.session import open_session
 from edgedl.train.run_folder import Run
+from edgedl.train.torch_session import torch_sessions
 
 Tensors = np.ndarray
+ROLES = ("encoder", "step")
 
 
 @pytest.fixture(scope="module")
@@ -33,17 +36,20 @@ def tensors() -> Tensors:
 @pytest.fixture(scope="module")
 def folder(run: Run, tensors: Tensors, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("graphs")
-    fp32 = write_graphs(run.network(), run.spec.shape, len(run.vocab), folder)
-    feeds = {"encoder": encoder_feeds(tensors, batch=8)}
-    with Captioning.open(fp32, run.vocab, 6) as captioning:
-        feeds["step"] = step_feeds(captioning.encoder, captioning.step, feeds["encoder"], 6)
+    parts = torch_sessions(run.model_spec, run.network())
+    fp32 = write_graphs(parts, folder)
+    feeds = feeds_of(open_model(run.model_spec, parts), tensors)
     for role in ROLES:
         to_half(fp32[role], folder / graph_name(role, "fp16"))
         int8_trt(fp32[role], folder / graph_name(role, "int8-trt"), feeds[role], Recipe())
     out = {role: folder / graph_name(role, "int8-cpu") for role in ROLES}
-    encoder_int8_cpu(fp32["encoder"], out["encoder"], feeds["encoder"], Recipe())
-    step_int8_cpu(fp32["step"], out["step"], Recipe(), least_weights=1000)
+    int8_cpu(fp32["encoder"], out["encoder"], feeds["encoder"], Recipe())
+    int8_cpu_weights(fp32["step"], out["step"], Recipe(), least_weights=1000)
     return folder
+
+
+def lots(tensors: Tensors) -> list[dict[str, Tensors]]:
+    return [{"image": tensors[i : i + LOT]} for i in range(0, len(tensors), LOT)]
 
 
 def paths(folder: Path, precision: str) -> dict[str, Path]:
@@ -56,11 +62,12 @@ def paths(folder: Path, precision: str) -> dict[str, Path]:
 def test_outputs_are_close_to_fp32(
     folder: Path, run: Run, tensors: Tensors, precision: str, bound: float
 ) -> None:
-    with (
-        Captioning.open(paths(folder, "fp32"), run.vocab, 6) as fp32,
-        Captioning.open(paths(folder, precision), run.vocab, 6) as other,
-    ):
-        errors = differences(other, fp32, tensors[:4])
+    fp32, other = (
+        {role: open_session(path) for role, path in paths(folder, p).items()}
+        for p in ("fp32", precision)
+    )
+    feeds = feeds_of(open_model(run.model_spec, fp32), tensors[:4])
+    errors = differences(other, fp32, feeds)
     assert 0 < max(errors.values()) < bound
 
 
@@ -132,7 +139,7 @@ def test_step_for_cpus_quantises_large_products_only(
     folder: Path, tmp_path: Path, least_weights: int, products: int
 ) -> None:
     out = tmp_path / "step.onnx"
-    step_int8_cpu(paths(folder, "fp32")["step"], out, Recipe(), least_weights)
+    int8_cpu_weights(paths(folder, "fp32")["step"], out, Recipe(), least_weights)
     facts = read_facts(out)
     assert facts.operators.get("MatMulInteger", 0) == products
     assert "QuantizeLinear" not in facts.operators
@@ -141,11 +148,11 @@ def test_step_for_cpus_quantises_large_products_only(
 @pytest.mark.parametrize("recipe", RECIPES[1:], ids=str)
 def test_careful_recipes(folder: Path, tensors: Tensors, tmp_path: Path, recipe: Recipe) -> None:
     source, out = paths(folder, "fp32")["encoder"], tmp_path / "int8.onnx"
-    int8_trt(source, out, encoder_feeds(tensors, batch=8), recipe)
+    int8_trt(source, out, lots(tensors), recipe)
     plain = read_facts(paths(folder, "int8-trt")["encoder"]).operators["QuantizeLinear"]
     fewer = plain - read_facts(out).operators["QuantizeLinear"]
     assert fewer == int(recipe.keep_first_conv)
-    encoder_int8_cpu(source, out, encoder_feeds(tensors, batch=8), recipe)
+    int8_cpu(source, out, lots(tensors), recipe)
 
 
 @pytest.mark.parametrize(
@@ -167,8 +174,8 @@ def test_seven_bits_where_sums_would_saturate(
 
 def test_seven_bit_weights(folder: Path, tensors: Tensors, tmp_path: Path) -> None:
     fp32, recipe = paths(folder, "fp32"), Recipe(reduce_range=True)
-    encoder_int8_cpu(fp32["encoder"], tmp_path / "e.onnx", encoder_feeds(tensors), recipe)
-    step_int8_cpu(fp32["step"], tmp_path / "s.onnx", recipe, least_weights=500)
+    int8_cpu(fp32["encoder"], tmp_path / "e.onnx", lots(tensors), recipe)
+    int8_cpu_weights(fp32["step"], tmp_path / "s.onnx", recipe, least_weights=500)
     for name in ("e.onnx", "s.onnx"):
         weights = map(numpy_helper.to_array, onnx.load(tmp_path / name).graph.initializer)
         int8 = [w for w in weights if w.dtype == np.int8 and w.ndim > 1]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgedl.bundle import FileRecord
+from edgedl.bundle import FileRecord, Given
 from edgedl.bundle.manifest import Graph, Manifest, Parent, PrecisionRecord, Refused
 from edgedl.export.report import EXTRA_MARK, ReportFacts, Sample, write_demo_report, write_report
 from edgedl.spec import ImageSpec, TensorSpec
@@ -22,6 +22,7 @@ def manifest() -> Manifest:
     files = {f"graphs/{role}.fp32.onnx" for role in ("encoder", "step")}
     return Manifest(
         name="<b>x</b>",
+        task="captioning",
         image_spec=ImageSpec(size_hw=(8, 8)),
         graphs=tuple(
             Graph(
@@ -57,10 +58,14 @@ def facts(rounds: int = 300) -> ReportFacts:
         manifest=manifest(),
         times_ms={"fp32": [2.0] * rounds, "int8-cpu": [4.0] * rounds},
         sizes_bytes={"fp32": 3_000_000, "int8-cpu": 1_000_000},
-        samples=[Sample(picture, {"fp32": ("a red ring", True), "int8-cpu": ("a <red>", False)})],
-        warnings=["only 3 calibration pictures"],
+        samples=[
+            Sample(
+                Given((picture,)), {"fp32": ("a red ring", True), "int8-cpu": ("a <red>", False)}
+            )
+        ],
+        warnings=["only 3 calibration samples"],
         curves_png=b"png",
-        max_drop_points=1.0,
+        max_drop=1.0,
         torch_errors={"logits": 1e-7},
     )
 
@@ -85,15 +90,15 @@ def test_text_is_escaped(page: str) -> None:
 def test_refusals_and_warnings_are_told(page: str) -> None:
     assert "int8-cpu is &lt;slow&gt;" in page
     assert "fp16 cannot be made" in page
-    assert "only 3 calibration pictures" in page
-    assert "+10.00 points" in page
+    assert "only 3 calibration samples" in page
+    assert "10.00 points" in page
     assert "1 of 3" in page
     assert "smaller" not in page
 
 
 def test_numbers_say_n_and_machine(page: str) -> None:
-    assert "2000 held-out pictures" in page
-    assert "88.0 – 92.0 %" in page
+    assert "2000 held-out samples" in page
+    assert "88.00 % – 92.00 %" in page
     assert "a p99 needs 662" in page
     assert f"Python {machine_facts()['python']}" in page
     assert "✗" in page

@@ -22,7 +22,7 @@ def test_text_lines(tiny_bundle: Path, clip: Path) -> None:
     assert [line.split()[0] for line in done.stdout.splitlines()] == [
         "0.000", "0.050", "0.100", "0.150",
     ]  # fmt: skip
-    assert "4 frames captioned" in done.stderr
+    assert "4 frames answered" in done.stderr
     assert f"next: edgedl serve {tiny_bundle}" in done.stderr
 
 
