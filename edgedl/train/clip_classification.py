@@ -13,18 +13,20 @@ from torch import Tensor, nn
 
 from edgedl.data.clips import Clips, ClipsOptions, open_clips
 from edgedl.errors import ConfigError
-from edgedl.models.build import build, model_options, model_table
+from edgedl.models.build import build, model_table
 from edgedl.spec import ClipSpec, ImageSpec, ModelSpec
 from edgedl.train.augment import AugmentOptions, augment, jitter_time
 from edgedl.train.losses import ClassLoss
 from edgedl.train.order import Order
 from edgedl.train.pixels import ImageOptions, affine, image_spec, normalising, resized
-from edgedl.train.recipe import Recipe
+from edgedl.train.recipe import Recipe, network_options
+from edgedl.train.task import train_part
 
 if TYPE_CHECKING:
     from edgedl.train.task import Batch
 
 _MEASURED_AT_ONCE = 50
+_SIDE = 64  # of frames where the recipe says nothing: motion shows in small pictures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,7 @@ class ClipClassificationRecipe(Recipe):
 
     def __post_init__(self) -> None:
         Recipe.__post_init__(self)
-        model_options(self.model, "recipe [model]")
+        network_options(self.model, "clip-classifier")
         self.image.check()
         if self.augment.mixup:
             msg = f"augment.mixup is for pictures; got {self.augment.mixup} for clips, set it to 0"
@@ -59,12 +61,13 @@ class ClipClassification:
 
     def __init__(self, recipe: ClipClassificationRecipe) -> None:
         data = open_clips(recipe.data)
-        train, val = data.splits["train"], data.splits.get("val")
+        train, val = train_part(data.splits), data.splits.get("val")
         self._recipe, self.facts = recipe, data.facts
-        image = image_spec(recipe.image, list(train.clip(0)))
+        image = image_spec(_sized(recipe.image, train), list(train.clip(0)))
         self._clips, self._labels = _pixels(image, train), torch.from_numpy(train.labels)
         if recipe.image.mean is None and recipe.image.std is None:
-            image = normalising(image, self._clips[:_MEASURED_AT_ONCE].flatten(0, 1))
+            some = self._clips[:: max(1, len(train) // _MEASURED_AT_ONCE)]
+            image = normalising(image, some.flatten(0, 1))
         self._gain, self._bias = affine(image)
         clip = ClipSpec(frames=recipe.data.frames, every=recipe.data.every)
         self.spec = ModelSpec(
@@ -73,7 +76,7 @@ class ClipClassification:
         self._val = None
         if val is not None:
             self._val = _pixels(image, val), torch.from_numpy(val.labels)
-        options = model_options(recipe.model, "recipe [model]")
+        options = network_options(recipe.model, "clip-classifier")
         self.model = model_table(
             options,
             image_channels=image.channels,
@@ -120,6 +123,17 @@ class ClipClassification:
 
     def _normalized(self, clips: Tensor) -> Tensor:
         return clips.float().mul_(self._gain).add_(self._bias)
+
+
+def _sized(options: ImageOptions, clips: Clips) -> ImageOptions:
+    """Return ``options`` with a size: that of the frames, but no side longer than ``_SIDE``."""
+    if options.size_hw is not None:
+        return options
+    height, width = clips.clip(0).shape[1:3]
+    size_hw = (min(height, _SIDE), min(width, _SIDE))
+    shrinks = size_hw != (height, width)
+    resize = options.resize or ("area" if shrinks else None)
+    return dataclasses.replace(options, size_hw=size_hw, resize=resize)
 
 
 def _pixels(image: ImageSpec, clips: Clips) -> Tensor:

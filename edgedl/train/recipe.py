@@ -7,14 +7,17 @@ import typing
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgedl.errors import ConfigError
-from edgedl.models.build import families
+from edgedl.models.build import families, model_options
 from edgedl.options import parse_toml, parse_value, suggest
 from edgedl.train.optimizer import OptimizerOptions
 from edgedl.train.options import TrainOptions, check_ranges
 from edgedl.train.schedule import ScheduleOptions
+
+if TYPE_CHECKING:
+    from edgedl.models.build import Options
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 
@@ -49,6 +52,19 @@ class Recipe:
             elif value is not None:
                 plain[key] = value
         return plain | sections
+
+
+def network_options(model: Mapping[str, Any], family: str) -> Options:
+    """Read a recipe's ``[model]`` where only one family of networks does what the task asks for.
+
+    Raises:
+        ConfigError: E203 an unknown key, E204 a wrong type, E205 another family, or out of range.
+    """
+    given = model.get("family", family)
+    if given in families() and given != family:
+        msg = f"model.family must be {family!r} for this task; got {given!r}"
+        raise ConfigError("E205", msg)
+    return model_options({"family": family, **model}, "recipe [model]")
 
 
 def recipe_table(name: str | Path) -> tuple[dict[str, Any], str]:
@@ -96,7 +112,9 @@ def override(table: dict[str, Any], record: type[Recipe], overrides: Mapping[str
         inner[name] = parse_value(value) if isinstance(value, str) else value
         if key == "data.path":  # given data takes the place of generated data
             inner.pop("generated", None)
-        if key in ("train.epochs", "train.steps"):  # one replaces the other
+        if key in ("data.path", "data.generated"):  # one replaces the other
+            inner.pop({"path": "generated", "generated": "path"}[name], None)
+        if key in ("train.epochs", "train.steps"):  # so here
             inner.pop({"epochs": "steps", "steps": "epochs"}[name], None)
             if "train.minutes" not in overrides:
                 inner.pop("minutes", None)  # who asks for a length gets it

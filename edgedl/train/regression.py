@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgedl.data.series import SeriesOptions, open_series, windows
-from edgedl.models.build import build, model_options, model_table
+from edgedl.models.build import build, model_table
 from edgedl.spec import ModelSpec, SeriesSpec
 from edgedl.train.order import Order
-from edgedl.train.recipe import Recipe
+from edgedl.train.recipe import Recipe, network_options
+from edgedl.train.task import train_part
 
 if TYPE_CHECKING:
     from edgedl.models.sequences import Regressor
@@ -38,7 +39,7 @@ class RegressionRecipe(Recipe):
 
     def __post_init__(self) -> None:
         Recipe.__post_init__(self)
-        model_options(self.model, "recipe [model]")
+        network_options(self.model, "regressor")
 
 
 class Regression:
@@ -54,11 +55,13 @@ class Regression:
             horizon=recipe.data.horizon,
         )
         self.spec = ModelSpec(task="regression", series=series)
-        self._windows, self._values = map(torch.from_numpy, windows(data.splits["train"], series))
+        self._windows, self._values = map(
+            torch.from_numpy, windows(train_part(data.splits), series)
+        )
         self._val = None
         if "val" in data.splits:
             self._val = tuple(map(torch.from_numpy, windows(data.splits["val"], series)))
-        options = model_options(recipe.model, "recipe [model]")
+        options = network_options(recipe.model, "regressor")
         self.model = model_table(
             options, inputs=len(series.inputs), outputs=len(series.outputs), window=series.window
         )

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from torch import Tensor, nn
+
+from edgedl.errors import DataError
 
 if TYPE_CHECKING:
     from edgedl.spec import ModelSpec
 
 Batch = tuple[Tensor, ...]
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +81,15 @@ class Task(Protocol):
     def close(self) -> None:
         """End processes and close files."""
         ...
+
+
+def train_part(splits: Mapping[str, Part]) -> Part:
+    """Return what there is to learn from.
+
+    Raises:
+        DataError: E352 nothing is.
+    """
+    if "train" not in splits:
+        msg = f"the data has nothing in train, only {', '.join(splits) or 'nothing'}; "
+        raise DataError("E352", msg + "leave some of it out of data.val_part and data.test_part")
+    return splits["train"]

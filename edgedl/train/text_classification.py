@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from edgedl.data.labelled_text import LabelledTextOptions, open_labelled_text
-from edgedl.models.build import build, model_options, model_table
+from edgedl.models.build import build, model_table
 from edgedl.spec import ModelSpec, TextSpec
 from edgedl.tokenizer import Tokenizer, build_vocab
 from edgedl.train.losses import ClassLoss
 from edgedl.train.options import check_ranges
 from edgedl.train.order import Order
-from edgedl.train.recipe import Recipe
+from edgedl.train.recipe import Recipe, network_options
+from edgedl.train.task import train_part
 from edgedl.vocab import PAD, UNK
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class TextClassificationRecipe(Recipe):
 
     def __post_init__(self) -> None:
         Recipe.__post_init__(self)
-        model_options(self.model, "recipe [model]")
+        network_options(self.model, "text-classifier")
 
 
 class TextClassification:
@@ -81,7 +82,7 @@ class TextClassification:
 
     def __init__(self, recipe: TextClassificationRecipe) -> None:
         data, words = open_labelled_text(recipe.data), recipe.text
-        train, val = data.splits["train"], data.splits.get("val")
+        train, val = train_part(data.splits), data.splits.get("val")
         text = TextSpec(unit=words.unit, lower=words.lower, length=words.length)
         vocab = build_vocab(train.texts, text, words.min_count, words.max_size or None)
         self._recipe, self.facts = recipe, data.facts
@@ -94,7 +95,7 @@ class TextClassification:
         self._val = None
         if val is not None:
             self._val = torch.from_numpy(tokenizer.padded(val.texts)), torch.from_numpy(val.labels)
-        options = model_options(recipe.model, "recipe [model]")
+        options = network_options(recipe.model, "text-classifier")
         self.model = model_table(
             options, vocab_size=len(vocab), length=text.length, classes=len(data.labels)
         )

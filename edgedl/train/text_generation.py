@@ -12,12 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgedl.data.text import TextOptions, open_text
-from edgedl.models.build import build, model_options, model_table
+from edgedl.errors import ConfigError
+from edgedl.models.build import build, model_table
 from edgedl.spec import ModelSpec, TextSpec
 from edgedl.tokenizer import Tokenizer, build_vocab
 from edgedl.train.options import check_ranges
 from edgedl.train.order import rng
-from edgedl.train.recipe import Recipe
+from edgedl.train.recipe import Recipe, network_options
+from edgedl.train.task import train_part
 from edgedl.vocab import Vocab
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ class TextGenerationRecipe(Recipe):
 
     def __post_init__(self) -> None:
         Recipe.__post_init__(self)
-        model_options(self.model, "recipe [model]")
+        network_options(self.model, "char-lm")
 
 
 class TextGeneration:
@@ -66,17 +68,23 @@ class TextGeneration:
 
     def __init__(self, recipe: TextGenerationRecipe) -> None:
         data, text = open_text(recipe.data), TextSpec(unit="character")
-        vocab = build_vocab([data.splits["train"]], text)
+        vocab = build_vocab([train_part(data.splits)], text)
         self._recipe, self.facts = recipe, data.facts
         self.spec = ModelSpec(task="text-generation", text=text, tokens=vocab.tokens)
         tokenizer = Tokenizer(text, Vocab(vocab.tokens))
         self._train, self._val = (
             torch.tensor(tokenizer.encode(data.splits.get(split, ""))) for split in ("train", "val")
         )
-        options = model_options(recipe.model, "recipe [model]")
+        options = network_options(recipe.model, "char-lm")
         self.model = model_table(options, vocab_size=len(vocab))
         self.network = self.kept = build(self.model, "recipe [model]")
         self._piece = recipe.chunk.length + recipe.chunk.warm_up
+        if self._piece >= len(self._train):
+            msg = (
+                f"chunk.length + chunk.warm_up must be below the {len(self._train)} characters "
+                f"to learn from; got {self._piece}: set a shorter chunk.length, or add text"
+            )
+            raise ConfigError("E205", msg)
         rated = recipe.train.batch * recipe.chunk.length
         self.steps_per_epoch: int | None = max(1, len(self._train) // rated)
 
