@@ -271,11 +271,13 @@ def test_a_signal_saves_and_stops(tmp_path, number):
 
 
 def test_a_second_signal_acts_at_once():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with catch_signals() as signals:
         os.kill(os.getpid(), signal.SIGINT)
         assert signals.caught == signal.SIGINT
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
 
 
 def test_a_file_that_is_no_checkpoint(tmp_path):
