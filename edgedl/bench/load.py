@@ -19,15 +19,16 @@ import edgedl
 from edgedl.bench.clip import write_clip
 from edgedl.bundle import Bundle
 from edgedl.errors import BundleError, UsageError
+from edgedl.runtime.base import check_takes_pictures
 from edgedl.runtime.choose import candidates
-from edgedl.runtime.pipeline import CaptionPipeline, load
+from edgedl.runtime.pipeline import CaptionPipeline, ClassifierPipeline, load
 from edgedl.stream.source import Source, open_source
 from edgedl.timing import machine_facts, summary
 
 if TYPE_CHECKING:
     from edgedl.frame import Frame
 
-STAGES = ("decode", "preprocess", "encode", "decode_text")
+TASKS = ("captioning", "classification")
 QUICK_FRAMES = 200
 
 
@@ -57,8 +58,8 @@ class BenchOptions:
 
 @dataclass(slots=True)
 class _Case:
-    pipeline: CaptionPipeline
-    stages: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in STAGES})
+    pipeline: CaptionPipeline | ClassifierPipeline
+    stages: dict[str, list[float]] = field(default_factory=dict)
     latency: list[float] = field(default_factory=list)
 
 
@@ -79,10 +80,12 @@ def bench(
         frames.
 
     Raises:
+        UsageError: E102 the bundle takes no single pictures.
         BundleError: E414 when a precision does not reproduce its golden captions: a wrong model
             has no latency.
     """
     bundle = Bundle.open(path)
+    check_takes_pictures(bundle, "edgedl bench", TASKS)
     before = machine_facts()
     with ExitStack() as stack:
         precisions = options.precisions or candidates(bundle.manifest)
@@ -111,10 +114,11 @@ def bench(
     }
 
 
-def _check(bundle: Bundle, pipeline: CaptionPipeline) -> None:
+def _check(bundle: Bundle, pipeline: CaptionPipeline | ClassifierPipeline) -> None:
     """Raise E414 unless the pipeline says about the golden pictures what it said at export."""
     for sample in bundle.golden():
-        text = pipeline(sample.given.pictures[0]).text
+        result = pipeline(sample.given.pictures[0])
+        text = getattr(result, "label", result.text)
         expected = sample.expected[pipeline.precision].text
         if text != expected:
             msg = (
@@ -161,7 +165,7 @@ def _measure(
             if index < options.warmup:
                 continue
             for stage, value in {"decode": decode_ms, **result.stage_ms}.items():
-                case.stages[stage].append(value)
+                case.stages.setdefault(stage, []).append(value)
             case.latency.append(decode_ms + took_ms)
         if progress and index % 20 == 0:
             progress(index + 1, total)

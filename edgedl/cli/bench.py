@@ -81,8 +81,10 @@ def _print_table(result: dict[str, Any]) -> None:
 
     from edgedl.timing import describe
 
-    table = Table("", title=f"frame to caption, ms ({result['frames_from']})", title_justify="left")
-    for name in ("decode", "preproc.", "encode", "text", "p50", "p90", "p99", "frames/s"):
+    table = Table("", title=f"frame to answer, ms ({result['frames_from']})", title_justify="left")
+    short = {"preprocess": "preproc.", "decode_text": "text"}
+    stages = [short.get(stage, stage) for stage in result["cases"][0]["stage_ms"]]
+    for name in (*stages, "p50", "p90", "p99", "frames/s"):
         table.add_column(name, justify="right", no_wrap=True)
     for case in result["cases"]:
         times = [

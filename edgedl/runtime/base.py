@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from edgedl.errors import BundleError
+from edgedl.errors import BundleError, UsageError
 from edgedl.runtime.session import Session, open_session
 
 if TYPE_CHECKING:
@@ -59,6 +59,20 @@ class Result:
         """Return the record as plain JSON values, times rounded to microseconds."""
         table = {k: round(v, 6) if isinstance(v, float) else v for k, v in asdict(self).items()}
         return {**table, "stage_ms": {stage: round(ms, 3) for stage, ms in self.stage_ms.items()}}
+
+
+def check_takes_pictures(bundle: Bundle, who: str, tasks: tuple[str, ...]) -> None:
+    """Refuse a bundle that the frames of a source are nothing for.
+
+    Raises:
+        UsageError: E102 its task is none of ``tasks``.
+    """
+    if bundle.manifest.task not in tasks:
+        msg = (
+            f"{bundle.path} is a {bundle.manifest.kind}; {who} takes models for "
+            f"{', '.join(tasks)}: see edgedl run --help"
+        )
+        raise UsageError("E102", msg)
 
 
 class Pipeline:

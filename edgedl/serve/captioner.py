@@ -12,7 +12,7 @@ from edgedl.serve.rate import Rate
 from edgedl.serve.worker import Worker
 
 if TYPE_CHECKING:
-    from edgedl.runtime.pipeline import CaptionPipeline, CaptionResult
+    from edgedl.runtime.base import Result
     from edgedl.serve.camera import Camera
     from edgedl.serve.events import EventRing
 
@@ -32,7 +32,7 @@ class Captioner:
 
     def __init__(
         self,
-        pipeline: CaptionPipeline,
+        pipeline: Any,
         camera: Camera,
         events: EventRing,
         on_caption: Callable[[], None],
@@ -44,7 +44,7 @@ class Captioner:
         self._on_caption = on_caption
         self._rate = Rate()
         self._is_warm = False
-        self._newest: CaptionResult | None = None
+        self._newest: Result | None = None
         self._worker = Worker("captioner", self._step, on_death)
 
     def start(self) -> None:
@@ -81,7 +81,10 @@ class Captioner:
         frame = self._camera.take(TAKE_TIMEOUT_S)
         if frame is None:
             return
-        self._newest = self._pipeline(frame)
+        result = self._pipeline(frame)
+        if result is None:  # a clip is not full yet
+            return
+        self._newest = result
         self._events.append(frame, self._newest)
         self._rate.tick()
         self._on_caption()

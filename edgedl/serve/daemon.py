@@ -17,7 +17,8 @@ from pathlib import Path
 from aiohttp import web
 
 from edgedl.errors import ConfigError
-from edgedl.runtime.pipeline import CaptionPipeline, load
+from edgedl.runtime.base import Pipeline, check_takes_pictures
+from edgedl.runtime.pipeline import load
 from edgedl.serve.app import Routes, make_app
 from edgedl.serve.camera import Camera
 from edgedl.serve.captioner import Captioner
@@ -28,6 +29,8 @@ from edgedl.stream.source import Source, open_source
 
 BUG = 70
 log = logging.getLogger(__name__)
+
+TASKS = ("captioning", "classification", "clip-classification")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,10 +90,12 @@ def serve(
 
     Raises:
         ConfigError: E211 when the port is in use.
+        UsageError: E102 the bundle takes no pictures.
         SourceError: ``source`` is wrong in itself, or a file that cannot be read.
     """
     options = options or ServeOptions()
     pipeline = load(bundle, options.backend, options.precision, threads=options.threads)
+    check_takes_pictures(pipeline.bundle, "edgedl serve", TASKS)
     with pipeline, open_source(source, realtime=True, fail_fast=False) as frames:
         return asyncio.run(Daemon(pipeline, frames, options).run(on_ready))
 
@@ -98,7 +103,7 @@ def serve(
 class Daemon:
     """One run of the daemon."""
 
-    def __init__(self, pipeline: CaptionPipeline, source: Source, options: ServeOptions) -> None:
+    def __init__(self, pipeline: Pipeline, source: Source, options: ServeOptions) -> None:
         self._pipeline = pipeline
         self._source = source
         self._options = options

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from edgedl.errors import ConfigError
 
-Padding = Literal["reflect", "edge", "zero"]
+Padding = Literal["reflect", "edge", "zero", "wrap"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class AugmentOptions:
 
     Attributes:
         translate: Pixels that a picture is moved by at most, each way.
-        padding: What comes in at the border.
+        padding: What comes in at the border; ``wrap``: what left at the other side.
         flip: Mirror left and right: ``random`` tosses a coin for each picture at each step;
             ``alternate`` tosses once for each picture and then mirrors it every second epoch.
         rotate: Degrees at most, each way.
@@ -231,6 +231,8 @@ def _mirrored(n: int, options: AugmentOptions, epoch: int, indices: Tensor | Non
 def _from(length: int, moves: Tensor, padding: Padding) -> tuple[Tensor, Tensor]:
     """Return (N, length) where each pixel of a moved axis comes from, and whether from outside."""
     at = torch.arange(length) - moves.unsqueeze(1)
+    if padding == "wrap":
+        at = at % length
     outside = (at < 0) | (at >= length)
     last = length - 1
     if padding == "reflect" and last:

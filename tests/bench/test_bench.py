@@ -100,7 +100,7 @@ def test_the_command_writes_json_and_says_what_is_next(
     path = tmp_path / "latency.json"
     assert main(["bench", str(tiny_bundle), "--frames", "20", "--json", str(path)]) == 0
     captured = capsys.readouterr()
-    assert "frame to caption, ms" in captured.out
+    assert "frame to answer, ms" in captured.out
     assert "p99 needs 662 frames" in captured.out
     assert "next: edgedl serve" in captured.err
     assert len(json.loads(path.read_text())["cases"]) == 2
