@@ -118,6 +118,7 @@ def _about(recipe: Recipe, history: History) -> dict[str, Any]:
         "channels_last": history.is_channels_last,
         "step_ms": history.step_ms,
         "best_score": history.best_score,
+        "losses": history.losses,
         "scores": history.scores,
         "machine": machine_facts(),
     }

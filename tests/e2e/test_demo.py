@@ -92,8 +92,7 @@ def test_rtx_engines_are_real_and_say_what_they_were_built_from(manifest: dict[s
 
 def test_training_golden_set_and_runtime_see_the_same_tensor() -> None:
     pytest.importorskip("torch", reason="torch is not installed")
-    from edgedl.train.captioner import to_tensor  # noqa: PLC0415 - needs torch
-
+    from edgedl.train.captioning import to_tensor  # noqa: PLC0415 - needs torch
     from edgedl.train.run_folder import Run  # noqa: PLC0415
 
     run, bundle = Run.open(DEMO / "run"), edgedl.Bundle.open(BUNDLE)
