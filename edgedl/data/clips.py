@@ -30,8 +30,8 @@ class ClipsOptions:
     Attributes:
         path: A folder ``CLASS/*.mp4``, or ``train/CLASS/*.mp4`` and so on; empty for generated
             clips.
-        generated: ``digits``: a digit moves or turns, the class is how; ``scenes``: so does one of
-            the things of the rendered scenes.
+        generated: ``digits``: a digit moves, comes nearer or goes away, the class is how;
+            ``scenes``: so does one of the things of the rendered scenes.
         frames: T, frames of a clip; of a video so many, spread evenly.
         every: On a live source every so many-th frame is taken.
         size_px: Side of generated pictures.

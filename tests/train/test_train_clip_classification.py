@@ -66,7 +66,7 @@ def test_loss_falls(name, tmp_path):
     assert set(run.model_spec.roles) == {"encoder", "model"}
     page = (run.path / "report.html").read_text(encoding="utf-8")
     assert "Confusion" in page
-    assert "counter-clockwise" in page
+    assert "receding" in page
 
 
 def test_learns_from_a_folder_of_videos(videos, tmp_path):
