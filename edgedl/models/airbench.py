@@ -21,6 +21,8 @@ class AirbenchOptions:
         widths: Output channels of the three blocks.
         activation: After each norm.
         residual: A third convolution in each block, around which the second's result goes.
+        mirror: Once trained, judge each picture and its mirror image and average the logits: about
+            half a point more for twice the MACs. For classes that a mirror leaves as they are.
         scale: Factor on the logits, 0.001..1000.
         bn_momentum: How fast the norms' running statistics follow, 0.001..1.
     """
@@ -29,6 +31,7 @@ class AirbenchOptions:
     widths: tuple[int, ...] = (64, 256, 256)
     activation: Activation = "gelu"
     residual: bool = False
+    mirror: bool = False
     scale: float = 1 / 9
     bn_momentum: float = 0.4
 
@@ -84,6 +87,12 @@ class Airbench(ImageClassifier):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits (N, K) for pictures (N, C, H, W)."""
+        if self.options.mirror and not self.training:
+            both = self._logits(torch.cat((image, image.flip(3))))
+            return both.unflatten(0, (2, -1)).mean(dim=0)
+        return self._logits(image)
+
+    def _logits(self, image: Tensor) -> Tensor:
         features = self.pool(self.blocks(self.act(self.whiten(image))))
         logits: Tensor = self.fc(torch.flatten(features, 1)) * self.options.scale
         return logits

@@ -102,22 +102,26 @@ def override(table: dict[str, Any], record: type[Recipe], overrides: Mapping[str
     Raises:
         ConfigError: E203 a key that is unknown or in more than one section.
     """
-    for given, value in overrides.items():
+    family_first = sorted(overrides.items(), key=lambda item: item[0].split(".")[-1] != "family")
+    for given, value in family_first:
         key = _full_key(given, _keys(record, table))
         section, _, name = key.rpartition(".")
         inner = table.setdefault(section, {}) if section else table
         if not isinstance(inner, dict):
             msg = f"override {given!r}: {section!r} is a value, not a section"
             raise ConfigError("E203", msg)
+        for other in _replaced(key, inner, overrides):
+            inner.pop(other, None)
         inner[name] = parse_value(value) if isinstance(value, str) else value
-        if key == "data.path":  # given data takes the place of generated data
-            inner.pop("generated", None)
-        if key in ("data.path", "data.generated"):  # one replaces the other
-            inner.pop({"path": "generated", "generated": "path"}[name], None)
-        if key in ("train.epochs", "train.steps"):  # so here
-            inner.pop({"epochs": "steps", "steps": "epochs"}[name], None)
-            if "train.minutes" not in overrides:
-                inner.pop("minutes", None)  # who asks for a length gets it
+
+
+def _replaced(key: str, section: Mapping[str, Any], overrides: Mapping[str, Any]) -> set[str]:
+    """Return the keys of its section that have no meaning any more once ``key`` is set."""
+    if key == "model.family":
+        return _family_keys(section.get("family"))
+    if key in ("train.epochs", "train.steps"):  # who asks for a length gets it
+        return {"epochs", "steps"} | ({"minutes"} - {name.split(".")[-1] for name in overrides})
+    return {"path", "generated"} if key in ("data.path", "data.generated") else set()
 
 
 def _keys(record: type[Recipe], table: Mapping[str, Any]) -> set[str]:

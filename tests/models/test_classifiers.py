@@ -144,6 +144,18 @@ def test_airbench_pools_before_its_norm(residual):
         torch.testing.assert_close(block(x), torch.relu(want))
 
 
+def test_airbench_judges_the_mirror_image_as_well():
+    one, both = make("airbench").eval(), make("airbench", mirror=True).eval()
+    both.load_state_dict(one.state_dict())
+    pictures = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = (one(pictures) + one(torch.flip(pictures, (3,)))) / 2
+        torch.testing.assert_close(both(pictures), expected)
+        assert not torch.allclose(one(pictures), expected)
+        torch.testing.assert_close(both(torch.flip(pictures, (3,))), expected)
+    assert torch.equal(both.train()(pictures), one.train()(pictures))
+
+
 def test_airbench_convolutions_begin_as_identity():
     block = make("airbench").blocks[0]
     x = torch.randn(1, 8, 6, 6)

@@ -56,6 +56,12 @@ def test_epochs_and_steps_replace_each_other():
         read_recipe("mnist-cnn", {"steps": 0})
 
 
+def test_another_family_leaves_the_options_of_the_first_behind():
+    given = {"width": 0.5, "model.freeze": True, "family": "mobilenetv3-small"}
+    recipe = read_recipe("mnist-cnn", given)
+    assert recipe.model == {"family": "mobilenetv3-small", "width": 0.5, "freeze": True}
+
+
 def test_resolved_recipe_keeps_overrides(tmp_path):
     recipe = read_recipe("scenes-captioner", {"train.steps": 3})
     path = tmp_path / "recipe.toml"
