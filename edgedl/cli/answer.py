@@ -37,9 +37,10 @@ def write_text(pipeline: TextPipeline, args: argparse.Namespace) -> None:
         result = pipeline(args.source, args.length, args.temperature, args.top_k, args.seed)
         print_json(result.to_json(), args.json)
         return
+    pieces = pipeline.write(args.length, args.temperature, args.top_k, args.seed)
     sys.stdout.write(args.source)
     pipeline.read(args.source)
-    for piece in pipeline.write(args.length, args.temperature, args.top_k, args.seed):
+    for piece in pieces:
         sys.stdout.write(piece)
         sys.stdout.flush()
     sys.stdout.write("\n")

@@ -136,15 +136,15 @@ class TextPipeline(Pipeline):
             length: >= 1.
             temperature: Logits are divided by it; 0 takes the likeliest token each time.
             top_k: Draw from so many of the likeliest tokens only; 0: from all.
-            seed: Of the draws.
+            seed: Of the draws, >= 0.
 
         Raises:
-            UsageError: E122 a value is out of range.
+            UsageError: E122 a value is out of range; said at once, before anything is read.
         """
-        if length < 1 or not 0 <= temperature <= 100 or top_k < 0:
+        if length < 1 or not 0 <= temperature <= 100 or top_k < 0 or seed < 0:
             msg = (
-                "[write] length must be >= 1, temperature in 0..100, top_k >= 0; "
-                f"got {length}, {temperature:g}, {top_k}"
+                "[write] length must be >= 1, temperature in 0..100, top_k >= 0, seed >= 0; "
+                f"got {length}, {temperature:g}, {top_k}, {seed}"
             )
             raise UsageError("E122", msg)
         return self._write(length, temperature, top_k, np.random.default_rng(seed))
@@ -173,11 +173,12 @@ class TextPipeline(Pipeline):
         seed: int = 1,
     ) -> TextResult:
         """Read ``prompt`` and go on writing; see ``write``."""
+        pieces = self.write(length, temperature, top_k, seed)
         started = time.perf_counter_ns()
         self.read(prompt)
         read = time.perf_counter_ns()
         before, count = self.log_prob, self.tokens
-        text = "".join(self.write(length, temperature, top_k, seed))
+        text = "".join(pieces)
         done = time.perf_counter_ns()
         return TextResult(
             text=text,
@@ -212,12 +213,12 @@ def draw(logs: Array, temperature: float, top_k: int, rng: np.random.Generator) 
     Args:
         logs: Natural logs.
         temperature: Logs are divided by it; 0 takes the largest.
-        top_k: Only so many of the largest take part; 0: all.
+        top_k: Only so many of the largest take part, the first among equals; 0: all.
         rng: Source of chance.
     """
     if temperature == 0 or top_k == 1:
         return int(logs.argmax())
     scaled = logs / temperature
     if 0 < top_k < len(scaled):
-        scaled = np.where(scaled >= np.sort(scaled)[-top_k], scaled, -np.inf)
+        scaled[np.argsort(-scaled, kind="stable")[top_k:]] = -np.inf
     return int((scaled + rng.gumbel(size=len(scaled))).argmax())  # draws by probability
