@@ -1,0 +1,111 @@
+"""``load`` opens a bundle as the pipeline of its kind; frames are for some kinds only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_kinds import FADES, HEAT, LETTERS, QUARTERS, WARMTH, given_to, graphs_of, write_bundle
+
+import edgedl
+from edgedl.bundle import Bundle
+from edgedl.errors import BundleError, UsageError
+from edgedl.runtime import pipeline as kinds
+from edgedl.runtime.base import Pipeline, check_takes_pictures
+from edgedl.runtime.pipeline import load
+from edgedl.runtime.verify import verify
+
+SPECS = {spec.task: spec for spec in (QUARTERS, FADES, WARMTH, HEAT, LETTERS)}
+PIPELINES = {
+    "classification": kinds.ClassifierPipeline,
+    "clip-classification": kinds.ClipPipeline,
+    "text-generation": kinds.TextPipeline,
+    "text-classification": kinds.TextClassifierPipeline,
+    "regression": kinds.RegressorPipeline,
+}
+PICTURES = ("captioning", "classification", "clip-classification")
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("kinds")
+    return {task: write_bundle(folder / f"{task}.edge", spec) for task, spec in SPECS.items()}
+
+
+@pytest.mark.parametrize("task", SPECS)
+def test_each_kind(bundles: dict[str, Path], task: str) -> None:
+    with edgedl.load(bundles[task]) as pipeline:
+        assert type(pipeline) is PIPELINES[task]
+        assert isinstance(pipeline, Pipeline)
+        assert pipeline.model.spec == SPECS[task]
+        assert tuple(pipeline.sessions) == SPECS[task].roles
+        assert (pipeline.backend, pipeline.precision) == ("onnxruntime", "fp32")
+    with pytest.raises(RuntimeError, match="was closed"):
+        pipeline.model.expect(pipeline.model.prepare(given_to(SPECS[task])))
+    pipeline.close()
+
+
+def test_a_captioner(tiny_bundle_master: Path) -> None:
+    with load(tiny_bundle_master) as pipeline:
+        assert type(pipeline) is kinds.CaptionPipeline
+        assert pipeline.model.max_tokens == 6
+
+
+@pytest.mark.parametrize("task", SPECS)
+def test_each_kind_proves_itself(bundles: dict[str, Path], task: str) -> None:
+    report = verify(bundles[task])
+    assert report.passed, report
+    assert report.rows[1].errors.keys() == set(load(bundles[task]).model.compared)
+
+
+@pytest.mark.parametrize("task", [task for task in SPECS if task != "text-generation"])
+def test_graphs_of_another_kind(task: str, tmp_path: Path, relist: Callable[..., None]) -> None:
+    path = write_bundle(tmp_path / "x.edge", SPECS[task])
+    other = "regression" if task != "regression" else "classification"
+    (path / "graphs" / "model.fp32.onnx").write_bytes(graphs_of(SPECS[other])["model"])
+    relist(path)
+    with pytest.raises(BundleError, match=r"model.fp32.onnx: expected inputs \w+; got ") as caught:
+        load(path)
+    assert caught.value.code == "E413"
+
+
+@pytest.mark.parametrize("task", ["classification", "clip-classification"])
+def test_pictures_of_another_size(task: str, tmp_path: Path, relist: Callable[..., None]) -> None:
+    path = write_bundle(tmp_path / "x.edge", SPECS[task])
+    spec = edgedl.ImageSpec(size_hw=(10, 12), mean=(0.0,), std=(1.0,), pixel_format="gray8")
+    relist(path, image_spec=spec)
+    with pytest.raises(BundleError, match=r"expected image of \(1, 10, 12\) float32") as caught:
+        load(path)
+    assert caught.value.code == "E413"
+
+
+@pytest.mark.parametrize("task", SPECS)
+def test_frames_are_for_some_kinds_only(bundles: dict[str, Path], task: str) -> None:
+    bundle = Bundle.open(bundles[task])
+    if task in PICTURES:
+        check_takes_pictures(bundle, "edgedl serve", PICTURES)
+    else:
+        with pytest.raises(UsageError) as caught:
+            check_takes_pictures(bundle, "edgedl serve", PICTURES)
+        assert (caught.value.code, caught.value.exit_code) == ("E102", 2)
+        assert f"is a {SPECS[task].kind}; edgedl serve takes models for captioning, " in str(
+            caught.value
+        )
+        with pytest.raises(BundleError, match="no pictures go into it"):
+            _ = bundle.spec
+
+
+def test_a_command_may_take_fewer_kinds(bundles: dict[str, Path]) -> None:
+    clips = Bundle.open(bundles["clip-classification"])
+    with pytest.raises(UsageError, match="edgedl bench takes models for classification: see"):
+        check_takes_pictures(clips, "edgedl bench", ("classification",))
+
+
+def test_threads_and_a_source_format_reach_the_model(bundles: dict[str, Path]) -> None:
+    path = bundles["classification"]
+    picture = np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8)
+    expected = load(path)(picture).probability
+    swapped = load(path, source_format="rgb8", threads=2)(picture[..., ::-1].copy())
+    assert swapped.probability == pytest.approx(expected, abs=1e-6)
