@@ -184,15 +184,11 @@ def _load(url: str, target: Path, remote: Remote, progress: Progress | None) -> 
         request.add_header("Range", f"bytes={done}-")
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-            goes_on = answer.status == 206
-            total = int(answer.headers.get("Content-Length") or 0) + (done if goes_on else 0)
-            with part.open("ab" if goes_on else "wb") as file:
-                while chunk := answer.read(CHUNK):
-                    file.write(chunk)
-                    if progress:
-                        progress(file.tell(), total)
+            came, total = _receive(answer, part, done if answer.status == 206 else 0, progress)
+            if came < total:  # the part is kept, to go on from there
+                return f"{url}: the connection ended after {came} of {total} bytes"
     except urllib.error.HTTPError as err:
-        if err.code != 416:  # the part is already whole
+        if err.code != 416 or not done:  # else the part is already whole
             return f"{url}: HTTP {err.code} {err.reason}"
     except (OSError, http.client.HTTPException) as err:
         return f"{url}: {getattr(err, 'reason', None) or err}"
@@ -201,6 +197,23 @@ def _load(url: str, target: Path, remote: Remote, progress: Progress | None) -> 
         return f"{url}: {total_is_wrong}"
     part.replace(target)
     return ""
+
+
+def _receive(
+    answer: http.client.HTTPResponse, part: Path, done: int, progress: Progress | None
+) -> tuple[int, int]:
+    """Write what comes behind the first ``done`` bytes; return how many are there, and of how many.
+
+    The second number is 0 where the server does not say.
+    """
+    length = int(answer.headers.get("Content-Length") or 0)
+    total = length + done if length else 0
+    with part.open("ab" if done else "wb") as file:
+        while chunk := answer.read(CHUNK):
+            file.write(chunk)
+            if progress:
+                progress(file.tell(), total)
+        return file.tell(), total
 
 
 def _wrong(part: Path, remote: Remote) -> str:
