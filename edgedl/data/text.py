@@ -72,6 +72,7 @@ def open_text(options: TextOptions) -> LongText:
         msg = f"{path} has {n} characters; a text of at least 1000 is needed to learn from"
         raise DataError("E358", msg)
     facts = {
+        "name": path.name,
         "files": [file.name for file in files],
         "characters": n,
         "different": len(set(text)),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 from edgedl.html_page import escape, png_uri
 
@@ -26,17 +27,20 @@ def curves(history: History) -> bytes:
     steps, losses, rates = zip(*history.losses, strict=True)
     if min(losses) > 0:
         upper.semilogy(steps, losses, color="tab:blue")
+        for axis in (upper.yaxis.set_major_formatter, upper.yaxis.set_minor_formatter):
+            axis(ScalarFormatter())
     else:
         upper.plot(steps, losses, color="tab:blue")
     upper.set_ylabel("loss")
     upper.grid(alpha=0.3)
+    lower.set_xlabel("step")
+    lower.grid(alpha=0.3)
+    rate = lower
     if history.scores:
         at, scores = zip(*history.scores, strict=True)
         lower.plot(at, scores, "o-", color="tab:green")
-    lower.set_ylabel("score on val")
-    lower.set_xlabel("step")
-    lower.grid(alpha=0.3)
-    rate = lower.twinx()
+        lower.set_ylabel("score on val")
+        rate = lower.twinx()
     rate.plot(steps, rates, ":", color="gray")
     rate.set_ylabel("learning rate")
     best = "" if history.best_score is None else f", best {history.best_score:.4g}"

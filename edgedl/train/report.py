@@ -35,7 +35,7 @@ def write_report(run: Run, measured: Mapping[str, Measured | None], path: Path) 
     )
     shown = measured.get("test") or measured.get("val")
     body = [
-        f"<h1>{escape(run.data.get('name') or run.path.name)}</h1>",
+        f"<h1>{escape(run.model_spec.task)}: {escape(run.data['name'])}</h1>",
         f'<p class="lead">{escape(lead)}</p>',
         _warnings(run),
         _tiles(run),
