@@ -120,8 +120,8 @@ def foreseen(
     """
     count = len(tokens) - 1
     rows = max(1, min(rows, count // (4 * warm_up) if warm_up else rows))
-    length = -(-count // rows)
-    starts = np.arange(rows) * length
+    length = max(1, -(-count // rows))
+    starts = np.arange(0, max(1, count), length)  # rounded up, fewer rows may be all of it
     first = np.maximum(starts - warm_up, 0)
     wide = length + warm_up + 1
     padded = np.concatenate([tokens, np.full(wide, tokens[-1])])
