@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from edgedl.bundle import Given
 from edgedl.data.scenes import Scene, Scenes, is_exact, references
+from edgedl.errors import DataError, UsageError
 from edgedl.evaluate.classification import prepare
 from edgedl.evaluate.measurement import Measurement, with_interval
 from edgedl.metrics.caption import bleu, cider_d
@@ -44,12 +45,23 @@ class Captioning:
     def open(
         cls, spec: ModelSpec, data: Mapping[str, Any], split: str, limit: int | None
     ) -> Captioning:
-        """Render and prepare the scenes of a split, the first ``limit`` of them."""
+        """Render and prepare the scenes of a split, the first ``limit`` of them.
+
+        Raises:
+            DataError: E356 other data than scenes, of which not all right captions are known.
+            UsageError: E132 no limit for a split that has no end.
+        """
         assert spec.image is not None
+        if data.get("path"):
+            msg = f"{data['path']}: captioners are rated on rendered scenes; leave out --data"
+            raise DataError("E356", msg)
+        known = data.get(split, limit)
+        if known is None:
+            msg = f"there is no end of scenes in {split}; say how many: --limit N"
+            raise UsageError("E132", msg)
         side = int(data.get("camera_px", 256))
         scenes = Scenes(int(data.get("seed", 1)), cast("Any", split), (side, side))
-        known = int(data.get(split, 1 << 20))  # there is no end of scenes to learn from
-        count = known if limit is None else min(limit, known)
+        count = int(known) if limit is None else min(limit, int(known))
         return cls.of(
             spec.image, split, [(scenes.picture(i), scenes.scene(i)) for i in range(count)]
         )
