@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from edgedl.data.archive import UNREADABLE, tar_files
 from edgedl.data.picture_list import Pictures
 from edgedl.errors import DataError
 
@@ -72,7 +73,11 @@ def read_set(path: Path, problems: Problems) -> tuple[tuple[str, ...], dict[str,
 
 
 def _batches(path: Path) -> Iterator[tuple[str, str, bytes]]:
-    """Yield where, name and bytes of each batch, the training batches in their order."""
+    """Yield where, name and bytes of each batch, the training batches in their order.
+
+    Raises:
+        DataError: E356 there are none, or the archive is damaged.
+    """
     known = (*_PICKLED, *_BINARY)
     if path.is_dir():
         for inner in (path, path / "cifar-10-batches-py", path / "cifar-10-batches-bin"):
@@ -80,16 +85,22 @@ def _batches(path: Path) -> Iterator[tuple[str, str, bytes]]:
             if files:
                 yield from ((str(file), file.name, file.read_bytes()) for file in files)
                 return
-        path = next(path / name for name in _ARCHIVES if (path / name).is_file())
+        found = [path / name for name in _ARCHIVES if (path / name).is_file()]
+        if not found:
+            msg = (
+                f"{path} holds no CIFAR-10: data_batch_1 and so on, or {_ARCHIVES[0]}, is expected"
+            )
+            raise DataError("E356", msg)
+        path = found[0]
     try:
         with tarfile.open(path) as archive:
-            members = {PurePosixPath(m.name).name: m for m in archive if m.isfile()}
+            members = {PurePosixPath(m.name).name: m for m in tar_files(archive)}
             for name in known:
                 if name in members and members[name].size <= MAX_BATCH_BYTES:
                     file = archive.extractfile(members[name])
                     assert file is not None
                     yield f"{path}:{members[name].name}", name, file.read()
-    except (OSError, EOFError, tarfile.TarError) as err:
+    except UNREADABLE as err:
         msg = f"{path} cannot be read: {err}; load it again"
         raise DataError("E356", msg) from err
 

@@ -7,12 +7,13 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from edgedl.data.archive import UNREADABLE, tar_files
 from edgedl.data.picture_list import Encoded, Pictures, decode
 from edgedl.data.table import column, read_csv
 from edgedl.errors import DataError
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
-SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "test": "test"}
+SPLITS = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
 MAX_PICTURE_BYTES = 64 << 20
 MAX_ARCHIVE_BYTES = 16 << 30
 MAX_ARRAY_BYTES = 4 << 30
@@ -56,7 +60,7 @@ def read_folder(folder: Path, problems: Problems) -> list[Item]:
     for place in inner or [folder]:
         split = SPLITS[place.name.lower()] if inner else ""
         for group in (p for p in _visible(place) if p.is_dir()):
-            files = [f for f in sorted(group.rglob("*")) if f.suffix.lower() in ENDINGS]
+            files = [f for f in sorted(group.rglob("*")) if _is_picture(f.relative_to(group))]
             if not files:
                 problems.add(str(group), "empty class: the folder has no picture")
             items += [Item(str(file), split, group.name, file) for file in files]
@@ -90,8 +94,8 @@ def read_archive(path: Path, problems: Problems) -> list[Item]:
                 problems.add(f"{path}:{name}", "wrong place: SPLIT/CLASS/file is expected")
                 continue
             items.append(Item(f"{path}:{name}", split, label, raw))
-    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as err:
-        msg = f"{path} cannot be read: {err}; copy or load it again"
+    except UNREADABLE as err:
+        msg = f"{path} cannot be read: {err}; load it again, or unpack it to a folder"
         raise DataError("E356", msg) from err
     return items
 
@@ -181,10 +185,10 @@ def _members(path: Path, problems: Problems) -> Iterator[tuple[str, bytes]]:
     total = 0
     for name, size, read in _entries(path):
         file = PurePosixPath(name)
-        if file.suffix.lower() not in ENDINGS or file.name.startswith("."):
+        if not _is_picture(file):
             continue
         total += size
-        if len(file.parts) < 2:
+        if file.parent.name in ("", ".."):
             problems.add(f"{path}:{name}", "wrong place: CLASS/file is expected")
         elif size > MAX_PICTURE_BYTES or total > MAX_ARCHIVE_BYTES:
             problems.add(f"{path}:{name}", f"too large: {size} bytes")
@@ -200,14 +204,19 @@ def _entries(path: Path) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
                     yield info.filename, info.file_size, partial(archive.read, info)
         return
     with tarfile.open(path) as archive:
-        for member in archive:
-            if member.isfile():
-                yield member.name, member.size, partial(_read, archive, member)
+        for member in tar_files(archive):
+            yield member.name, member.size, partial(_read, archive, member)
 
 
 def _read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     file = archive.extractfile(member)
     return file.read() if file else b""
+
+
+def _is_picture(file: PurePath) -> bool:
+    """Return whether a name is that of a picture, and neither it nor a folder of it is hidden."""
+    is_hidden = any(part.startswith(".") and part != ".." for part in file.parts)
+    return file.suffix.lower() in ENDINGS and not is_hidden
 
 
 def _visible(folder: Path) -> list[Path]:

@@ -98,8 +98,11 @@ def _format(path: Path, asked: Format) -> Format:
     """Return how to read a path.
 
     Raises:
-        DataError: E356 it looks like nothing that is known.
+        DataError: E356 it looks like nothing that is known, or is no folder where one is needed.
     """
+    if asked in ("idx", "folder") and not path.is_dir():
+        msg = f"{path} is a file; data.format = {asked!r} is read from a folder"
+        raise DataError("E356", msg)
     if asked != "auto":
         return asked
     if path.is_file() and path.suffix.lower() == ".csv":
@@ -171,7 +174,7 @@ def _split(splits: Mapping[str, Pictures], options: PicturesOptions) -> dict[str
 def _hold_back(
     pictures: Pictures, count: int, rng: np.random.Generator
 ) -> tuple[Pictures, Pictures]:
-    """Return the rest, and ``count`` pictures: of each class the same part, to within one."""
+    """Return the rest, and ``count`` pictures: of each class the same part, but for rounding."""
     order = rng.permutation(len(pictures))
     labels = pictures.labels[order]
     place = np.empty(len(order))

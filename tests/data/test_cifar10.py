@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import random
 import tarfile
 
 import numpy as np
@@ -151,6 +152,19 @@ def test_a_damaged_archive(tmp_path, damage):
         read_set(path, Problems())
     assert err.value.code == "E356"
     assert str(path) in str(err.value)
+
+
+def test_flipped_bits_in_the_archive_are_noticed(tmp_path):
+    members = {f"x/{name}": batch(seed=i) for i, name in enumerate(BATCHES[:3])}
+    path = archive(tmp_path / "cifar-10-python.tar.gz", members)
+    raw, rng = path.read_bytes(), random.Random(0)
+    for _ in range(40):
+        damaged = bytearray(raw)
+        damaged[rng.randrange(100, len(raw))] ^= 1 << rng.randrange(8)
+        path.write_bytes(bytes(damaged))
+        with pytest.raises(DataError, match=r"cannot be read: ") as err:
+            read_set(path, Problems())
+        assert err.value.code == "E356"
 
 
 def test_a_batch_that_is_too_large_is_not_read(tmp_path, monkeypatch):
