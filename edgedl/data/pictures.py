@@ -139,7 +139,8 @@ def _read(
         items = [item for file in files for item in image_folder.read_archive(file, problems)]
     else:
         items = image_folder.read_folder(path, problems)
-    labels = tuple(sorted({item.label for item in items if item.split in ("", "train")}))
+    of_train = {item.label for item in items if item.split in ("", "train")}
+    labels = tuple(sorted(of_train or {item.label for item in items}))
     for item in items:
         if item.label not in labels:
             problems.add(item.where, f"mislabelled: class {item.label!r} is not in train")

@@ -1,0 +1,86 @@
+"""Labelled pictures: arrays, lists and encoded ones behave alike."""
+
+import struct
+
+import cv2
+import numpy as np
+import pytest
+
+from edgedl.data.picture_list import Encoded, Pictures, decode
+
+
+def pictures(n=4, size_hw=(5, 7)):
+    return np.random.default_rng(0).integers(0, 256, (n, *size_hw, 3), np.uint8)
+
+
+def png(picture):
+    return cv2.imencode(".png", picture)[1].tobytes()
+
+
+def forms():
+    some = pictures()
+    return {
+        "array": some,
+        "list": list(some),
+        "encoded": Encoded([png(picture) for picture in some]),
+    }
+
+
+@pytest.mark.parametrize("form", ["array", "list", "encoded"])
+def test_takes_rows_in_the_order_asked_for(form):
+    part = Pictures(forms()[form], np.array([3, 1, 4, 1]), ["a", "b", "c", "d"])
+    taken = part.take(np.array([2, 0, 2]))
+    assert len(part) == 4
+    assert len(taken) == 3
+    assert taken.labels.tolist() == [4, 3, 4]
+    assert list(taken.names) == ["c", "a", "c"]
+    for i, row in enumerate([2, 0, 2]):
+        np.testing.assert_array_equal(taken.pictures[i], pictures()[row])
+
+
+def test_encoded_is_a_sequence():
+    encoded = forms()["encoded"]
+    assert len(encoded) == 4
+    assert isinstance(encoded[1:3], Encoded)
+    np.testing.assert_array_equal(list(encoded[1:3]), pictures()[1:3])
+
+
+def test_decodes_files_and_bytes_alike(tmp_path):
+    (picture,) = pictures(1)
+    (tmp_path / "a.png").write_bytes(png(picture))
+    np.testing.assert_array_equal(decode(tmp_path / "a.png"), picture)
+    np.testing.assert_array_equal(decode(png(picture)), picture)
+
+
+def test_grey_and_transparent_pictures_come_out_as_bgr8():
+    grey = pictures(1)[0, :, :, 0]
+    np.testing.assert_array_equal(decode(png(grey)), np.dstack([grey] * 3))
+    (picture,) = pictures(1)
+    clear = np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
+    np.testing.assert_array_equal(decode(png(clear)), picture)
+
+
+def test_is_turned_as_exif_says():
+    """Orientation 6: the camera was turned, the picture is to be turned to the right."""
+    picture = np.zeros((16, 32, 3), np.uint8)
+    picture[:, :16] = 255  # bright on the left, so above once turned
+    jpeg = cv2.imencode(".jpg", picture)[1].tobytes()
+    tag = struct.pack("<HHII", 0x0112, 3, 1, 6)
+    tiff = b"II*\0" + struct.pack("<IH", 8, 1) + tag + bytes(4)
+    exif = b"Exif\0\0" + tiff
+    turned = decode(jpeg[:2] + b"\xff\xe1" + struct.pack(">H", 2 + len(exif)) + exif + jpeg[2:])
+    assert turned.shape == (32, 16, 3)
+    assert turned[:14].mean() > 240
+    assert turned[18:].mean() < 15
+
+
+@pytest.mark.parametrize("raw", [b"", b"no picture", png(pictures(1)[0])[:30]])
+def test_what_is_no_picture_is_none(raw, tmp_path):
+    assert decode(raw) is None
+    (tmp_path / "a.png").write_bytes(raw)
+    assert decode(tmp_path / "a.png") is None
+
+
+def test_a_missing_file_and_a_folder_are_none(tmp_path):
+    assert decode(tmp_path / "missing.png") is None
+    assert decode(tmp_path) is None
