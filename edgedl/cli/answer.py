@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -49,9 +50,10 @@ def write_text(pipeline: TextPipeline, args: argparse.Namespace) -> None:
 def classify_texts(pipeline: TextClassifierPipeline, args: argparse.Namespace) -> int:
     """Say which class each text belongs to; return how many there were."""
     count = 0
-    for text in _texts(args.source):
-        _print(pipeline(text), {"given": text}, args.json, f"  {text}")
-        count += 1
+    with _lines_to(args.json) as out:
+        for text in _texts(args.source):
+            _print(pipeline(text), {"given": text}, out, args, f"  {text}")
+            count += 1
     return count
 
 
@@ -72,10 +74,11 @@ def predict(pipeline: RegressorPipeline, args: argparse.Namespace) -> int:
         msg = f"{path} has {len(seen)} rows; a window of {series.window} is needed"
         raise UsageError("E102", msg)
     first = len(seen) - series.window if args.last else 0
-    for start in range(first, len(seen) - series.window + 1):
-        end = start + series.window
-        where = {"after_row": end, "horizon": series.horizon}
-        _print(pipeline(seen[start:end]), where, args.json, f"  after row {end}")
+    with _lines_to(args.json) as out:
+        for start in range(first, len(seen) - series.window + 1):
+            end = start + series.window
+            where = {"after_row": end, "horizon": series.horizon}
+            _print(pipeline(seen[start:end]), where, out, args, f"  after row {end}")
     return len(seen) - series.window + 1 - first
 
 
@@ -86,10 +89,11 @@ def classify_clips(pipeline: ClipPipeline, folder: Path, args: argparse.Namespac
     files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in VIDEOS)
     if not files:
         raise misfit(pipeline, str(folder))
-    for file in files:
-        result = pipeline.whole(list(read_clip(file, pipeline.model.clip.frames)))
-        name = file.relative_to(folder).as_posix()
-        _print(result, {"clip": name}, args.json, f"  {name}")
+    with _lines_to(args.json) as out:
+        for file in files:
+            result = pipeline.whole(list(read_clip(file, pipeline.model.clip.frames)))
+            name = file.relative_to(folder).as_posix()
+            _print(result, {"clip": name}, out, args, f"  {name}")
     return len(files)
 
 
@@ -100,17 +104,33 @@ def misfit(pipeline: Pipeline, source: str) -> UsageError:
     return UsageError("E102", msg)
 
 
-def _print(result: Result, extra: dict[str, Any], path: str | None, note: str) -> None:
+@contextmanager
+def _lines_to(path: str | None) -> Iterator[TextIO]:
+    """Open what ``--json`` names; standard output without a path.
+
+    Raises:
+        UsageError: E131 the file cannot be written.
+    """
+    if path is None or path == "-":
+        yield sys.stdout
+        return
+    try:
+        file = Path(path).open("w", encoding="utf-8")  # noqa: SIM115 - closed below
+    except OSError as err:
+        msg = f"cannot write {path}: {err.strerror}; choose another place"
+        raise UsageError("E131", msg) from err
+    with file:
+        yield file
+
+
+def _print(
+    result: Result, extra: dict[str, Any], out: TextIO, args: argparse.Namespace, note: str
+) -> None:
     """Write one result: a line for people, or a line of JSON."""
-    if path is None:
-        print(f"{result.text}{note}", flush=True)
-        return
-    line = json.dumps({**extra, **result.to_json()}, ensure_ascii=False)
-    if path == "-":
-        print(line, flush=True)
-        return
-    with Path(path).open("a", encoding="utf-8") as file:
-        file.write(line + "\n")
+    line = f"{result.text}{note}"
+    if args.json is not None:
+        line = json.dumps({**extra, **result.to_json()}, ensure_ascii=False)
+    print(line, file=out, flush=True)
 
 
 def _texts(source: str) -> Iterator[str]:

@@ -1,0 +1,291 @@
+"""``edgedl run`` for every kind: its lines, its JSON, and what it refuses in one line."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+from idx_files import quarters
+from tiny_kinds import FADES, HEAT, LETTERS, QUARTERS, WARMTH, write_bundle
+
+from edgedl.cli import main
+from edgedl.runtime.pipeline import load
+
+RAN_BY = {"backend": "onnxruntime", "precision": "fp32"}
+TABLE = "time,heat,load\n" + "".join(f"t{i},{10 * i},{i * i}\n" for i in range(5))
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("bundles")
+    named = {"pictures": QUARTERS, "clips": FADES, "texts": WARMTH, "series": HEAT}
+    named["letters"] = LETTERS
+    return {name: write_bundle(folder / f"{name}.edge", spec) for name, spec in named.items()}
+
+
+@pytest.fixture
+def run(
+    bundles: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[list[str], list[str]]]:
+    """Run a bundle; return its lines on standard output and on standard error."""
+
+    def run(name: str, *words: object, code: int = 0) -> tuple[list[str], list[str]]:
+        assert main(["run", str(bundles[name]), *map(str, words)]) == code
+        said = capsys.readouterr()
+        return said.out.splitlines(), said.err.splitlines()
+
+    return run
+
+
+def write_pictures(folder: Path) -> list[int]:
+    """Write six pictures; return their classes."""
+    folder.mkdir()
+    pictures, labels = quarters(6)
+    for i, picture in enumerate(pictures):
+        cv2.imwrite(str(folder / f"{i}.png"), picture)
+    return labels.tolist()
+
+
+def write_video(path: Path, values: Sequence[int]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 32, 16, "yuv420p"
+        for value in values:
+            picture = np.full((16, 32, 3), value, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+        container.mux(stream.encode(None))
+
+
+def test_pictures(run: Any, tmp_path: Path) -> None:
+    labels = write_pictures(tmp_path / "in")
+    lines, notes = run("pictures", tmp_path / "in")
+    assert [line.split()[2] for line in lines] == list(map(str, labels))
+    assert all(line.endswith("%") for line in lines)
+    assert notes[0] == "6 frames answered, 0 dropped, 0 damaged"
+    assert notes[1].startswith("next: edgedl serve ")
+
+
+def test_pictures_as_json(run: Any, tmp_path: Path) -> None:
+    labels = write_pictures(tmp_path / "in")
+    lines, _ = run("pictures", tmp_path / "in", "--json", "--top", 2, "--max-frames", 4)
+    tables = [json.loads(line) for line in lines]
+    assert [table["frame"] for table in tables] == [0, 1, 2, 3]
+    assert [table["label"] for table in tables] == list(map(str, labels[:4]))
+    for table in tables:
+        assert len(table["top"]) == 2
+        assert table["top"][0] == [table["label"], pytest.approx(table["probability"], abs=1e-6)]
+        assert list(table["stage_ms"]) == ["preprocess", "infer"]
+        assert table.items() >= RAN_BY.items()
+    lines, notes = run("pictures", tmp_path / "in", "--json", tmp_path / "o.json")
+    assert lines == []
+    assert len((tmp_path / "o.json").read_text().splitlines()) == 6
+    assert "6 frames answered" in notes[0]
+
+
+def test_a_stream_is_read_through_a_window(run: Any, tmp_path: Path) -> None:
+    write_video(tmp_path / "x.mp4", [20, 0, 80, 0, 140, 0, 200])
+    lines, notes = run("clips", tmp_path / "x.mp4", "--json")
+    assert [json.loads(line)["frame"] for line in lines] == [4, 6]
+    assert {json.loads(line)["label"] for line in lines} == {"lighter"}
+    assert "7 frames answered" in notes[0]
+
+
+def test_a_folder_of_videos(run: Any, tmp_path: Path) -> None:
+    write_video(tmp_path / "b.mp4", [200, 100, 20])
+    write_video(tmp_path / "a" / "z.MP4", [20, 30, 100, 150, 200])
+    (tmp_path / "notes.txt").write_text("not a video")
+    lines, notes = run("clips", tmp_path)
+    assert [line.split()[0] for line in lines] == ["lighter", "darker"]
+    assert [line.split("  ")[-1] for line in lines] == ["a/z.MP4", "b.mp4"]
+    assert notes == ["2 answered"]
+    lines, _ = run("clips", tmp_path, "--json")
+    tables = [json.loads(line) for line in lines]
+    assert [(table["clip"], table["label"]) for table in tables] == [
+        ("a/z.MP4", "lighter"), ("b.mp4", "darker"),
+    ]  # fmt: skip
+    (tmp_path / "c.mp4").write_bytes(b"not a video")
+    lines, notes = run("clips", tmp_path, code=3)
+    assert len(lines) == 2
+    assert notes[0].startswith("error[E356] ")
+    assert "c.mp4 cannot be decoded" in notes[0]
+    assert len(notes) == 1
+
+
+def test_a_text(run: Any) -> None:
+    lines, notes = run("texts", "a RED a")
+    assert lines == ["warm 88.1%  a RED a"]
+    assert notes == ["1 answered"]
+    assert run("texts", "")[0] == ["cold 50.0%  "]
+
+
+def test_texts_of_a_file(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("red sun\n\n  \nblue sea\r\nsky, blue\n", newline="")
+    lines, notes = run("texts", tmp_path / "x.txt")
+    assert [line.split("  ") for line in lines] == [
+        ["warm 73.1%", "red sun"], ["cold 95.3%", "blue sea"], ["cold 98.2%", "sky, blue"],
+    ]  # fmt: skip
+    assert notes == ["3 answered"]
+
+
+def test_texts_of_a_table(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text('n;text\n1;"red; a"\n2;blue\n')
+    lines, notes = run("texts", tmp_path / "x.csv", "--json")
+    tables = [json.loads(line) for line in lines]
+    assert [(t["given"], t["label"]) for t in tables] == [("red; a", "warm"), ("blue", "cold")]
+    assert all(table.items() >= RAN_BY.items() for table in tables)
+    assert notes == ["2 answered"]
+
+
+def test_texts_of_standard_input(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("red\n\nblue é\n"))
+    lines, _ = run("texts", "-", "--top", 1, "--json")
+    tables = [json.loads(line) for line in lines]
+    assert [(t["given"], t["label"], len(t["top"])) for t in tables] == [
+        ("red", "warm", 1), ("blue é", "cold", 1),
+    ]  # fmt: skip
+
+
+def test_a_table(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text(TABLE)
+    lines, notes = run("series", tmp_path / "x.csv")
+    # heat + (load - load two rows before) + 0.5
+    assert lines == ["heat 24.5  after row 3", "heat 38.5  after row 4", "heat 52.5  after row 5"]
+    assert notes == ["3 answered"]
+    lines, notes = run("series", tmp_path / "x.csv", "--last", "--json")
+    (table,) = map(json.loads, lines)
+    assert (table["after_row"], table["horizon"], table["values"]) == (5, 2, {"heat": 52.5})
+    assert table.items() >= RAN_BY.items()
+    assert notes == ["1 answered"]
+
+
+def test_json_lines_begin_anew(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text(TABLE)
+    write_video(tmp_path / "v" / "a.mp4", [200, 100, 20])
+    for name, source, n in (
+        ("series", tmp_path / "x.csv", 3), ("texts", "red", 1), ("clips", tmp_path / "v", 1),
+    ):  # fmt: skip
+        for _ in range(2):
+            assert run(name, source, "--json", tmp_path / "o.jsonl")[0] == []
+            lines = (tmp_path / "o.jsonl").read_text().splitlines()
+            assert len(lines) == n
+            assert json.loads(lines[0]).items() >= RAN_BY.items()
+
+
+def test_letters(run: Any, bundles: dict[str, Path]) -> None:
+    words = ("--length", 12, "--temperature", 0.7, "--top-k", 3, "--seed", 9)
+    with load(bundles["letters"]) as pipeline:
+        expected = pipeline("ab", 12, 0.7, 3, 9)
+    lines, notes = run("letters", "ab", *words)
+    assert "\n".join(lines) == "ab" + expected.text
+    assert notes == []
+    table = json.loads("\n".join(run("letters", "ab", *words, "--json")[0]))
+    assert (table["prompt"], table["text"], table["tokens"]) == ("ab", expected.text, 12)
+    assert table["log_prob"] == pytest.approx(expected.log_prob, abs=1e-6)
+    assert table.items() >= RAN_BY.items()
+
+
+def test_letters_to_a_file(run: Any, tmp_path: Path) -> None:
+    lines, _ = run("letters", "ab", "--length", 5, "--json", tmp_path / "x.json")
+    assert lines == []
+    assert json.loads((tmp_path / "x.json").read_text())["tokens"] == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "code", "text"),
+    [
+        ("pictures", ["hello"], 3, "E330"),
+        ("pictures", ["x.txt"], 3, "E33"),
+        ("clips", ["red and blue"], 3, "E330"),
+        ("clips", ["."], 3, "E33"),
+        ("series", ["a text"], 2, "E102"),
+        ("series", ["no.csv"], 2, "it takes a .csv file with its columns"),
+        ("series", ["short.csv"], 2, "has 2 rows; a window of 3 is needed"),
+        ("series", ["other.csv"], 3, "has no column 'heat'"),
+        ("series", ["bad.csv"], 3, "heat is 'warm', not a number"),
+        ("series", ["x.csv", "out.csv"], 2, "E130"),
+        ("texts", ["no.txt"], 3, "no.txt cannot be read: No such file"),
+        ("texts", ["latin.txt"], 3, "latin.txt is not UTF-8: line 2"),
+        ("texts", ["x.csv"], 3, "has no column 'text'"),
+        ("texts", ["red", "out.txt"], 2, "for a file: --json PATH"),
+        ("letters", ["ab", "out.txt"], 2, "for a file: --json PATH"),
+        ("letters", ["ab", "--length", "0"], 2, "E122"),
+        ("letters", ["ab", "--temperature", "-1"], 2, "E122"),
+        ("letters", ["ab", "--top-k", "-1", "--json"], 2, "E122"),
+        ("letters", ["ab", "--seed", "-1"], 2, "E122"),
+        ("texts", ["red", "--top", "0"], 2, "--top must be >= 1; got 0"),
+        ("texts", ["red", "--json", "no/x.jsonl"], 2, "lies in a folder that does not exist"),
+        ("texts", ["red", "--json", "."], 2, "'.' is a folder"),
+        ("texts", ["red", "--precision", "int4"], 2, "E121"),
+        ("texts", ["red", "--precision", "fp16"], 4, "E419"),
+        ("texts", ["red", "--backend", "tvm"], 2, "E120"),
+    ],
+)
+def test_what_is_refused_in_one_line(
+    name: str,
+    words: list[str],
+    code: int,
+    text: str,
+    run: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.csv").write_text(TABLE)
+    (tmp_path / "x.txt").write_text("red\n")
+    (tmp_path / "short.csv").write_text("load,heat\n1,2\n3,4\n")
+    (tmp_path / "other.csv").write_text("load,cold\n1,2\n3,4\n5,6\n")
+    (tmp_path / "bad.csv").write_text("load,heat\n1,2\n3,warm\n5,6\n")
+    (tmp_path / "latin.txt").write_bytes("red\nblé\n".encode("latin1"))
+    lines, notes = run(name, *words, code=code)
+    assert lines == []
+    assert notes[0].startswith("error[E")
+    assert text in "\n".join(notes)
+    assert "Traceback" not in "\n".join(notes)
+    assert not (tmp_path / "out.txt").exists()
+
+
+def test_a_file_that_cannot_be_written(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Path.open
+
+    def full(path: Path, *args: Any, **more: Any) -> Any:
+        if path.name == "o.jsonl":
+            raise OSError(28, "No space left on device")
+        return opened(path, *args, **more)
+
+    monkeypatch.setattr(Path, "open", full)
+    _, notes = run("texts", "red", "--json", tmp_path / "o.jsonl", code=2)
+    assert notes == [
+        f"error[E131] cannot write {tmp_path / 'o.jsonl'}: No space left on device; "
+        "choose another place"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [("no.edge", "does not exist"), ("x.txt", "it is a file of 4 bytes"), (".", "is missing")],
+)
+def test_what_is_no_bundle(
+    path: str,
+    text: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.txt").write_text("red\n")
+    assert main(["run", path, "red"]) == 4
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert len(said.err.splitlines()) == 1
+    assert said.err.startswith(f"error[E400] {path} is not a bundle: ")
+    assert text in said.err
