@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from edgedl.cli.parser import print_json
-from edgedl.errors import UsageError
+from edgedl.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from edgedl.runtime.base import Pipeline, Result
@@ -152,4 +152,13 @@ def _texts(source: str) -> Iterator[str]:
 
 
 def _lines(stream: TextIO) -> Iterator[str]:
-    return (line.rstrip("\n") for line in stream if line.strip())
+    """Return the lines of standard input that are not empty.
+
+    Raises:
+        DataError: E358 it is in another encoding than the locale's.
+    """
+    try:
+        yield from (line.rstrip("\n") for line in stream if line.strip())
+    except UnicodeDecodeError as err:
+        msg = f"standard input is not {err.encoding}; convert it, e.g. iconv -f latin1 -t utf-8"
+        raise DataError("E358", msg) from err

@@ -153,6 +153,15 @@ def test_texts_of_standard_input(run: Any, monkeypatch: pytest.MonkeyPatch) -> N
     ]  # fmt: skip
 
 
+def test_standard_input_of_another_encoding(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO("red\nblé\n".encode("latin1"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(raw, encoding="utf-8"))
+    _, notes = run("texts", "-", code=3)
+    assert notes == [
+        "error[E358] standard input is not utf-8; convert it, e.g. iconv -f latin1 -t utf-8"
+    ]
+
+
 def test_a_table(run: Any, tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text(TABLE)
     lines, notes = run("series", tmp_path / "x.csv")
