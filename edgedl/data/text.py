@@ -98,9 +98,10 @@ def read_utf8(path: Path) -> str:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as err:
-        line = raw.count(b"\n", 0, err.start) + 1
+        place = len(raw) - len(err.object) + err.start  # a mark of UTF-8 is not in err.object
+        line = raw.count(b"\n", 0, place) + 1
         msg = (
-            f"{path} is not UTF-8: line {line}, byte {err.start} is 0x{raw[err.start]:02x}; "
+            f"{path} is not UTF-8: line {line}, byte {place} is 0x{raw[place]:02x}; "
             "convert it, e.g. iconv -f latin1 -t utf-8"
         )
         raise DataError("E358", msg) from err
