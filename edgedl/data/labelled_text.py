@@ -34,7 +34,7 @@ class LabelledTextOptions:
         split_column: Name of a column of ``train``, ``val``, ``test``; empty: split by chance.
         val_part: Part held back for choosing where there is no such column, 0..0.5.
         test_part: Part held back for the end, 0..0.5.
-        count: Number of generated texts.
+        count: Number of generated texts, 100..500000; there are less than a million.
         seed: Of the split and of generated texts.
         on_bad_sample: ``fail`` reports all bad rows before training; ``skip`` leaves them out.
     """
@@ -58,8 +58,8 @@ class LabelledTextOptions:
             if not 0 <= getattr(self, name) <= 0.5:
                 msg = f"data.{name} must be in 0..0.5; got {getattr(self, name)}"
                 raise ConfigError("E205", msg)
-        if not 100 <= self.count <= 10_000_000:
-            msg = f"data.count must be in 100..10000000; got {self.count}"
+        if not 100 <= self.count <= 500_000:
+            msg = f"data.count must be in 100..500000; got {self.count}"
             raise ConfigError("E205", msg)
 
 
@@ -168,7 +168,12 @@ def _facts(
     labels: Sequence[str], splits: Mapping[str, Texts], options: LabelledTextOptions
 ) -> dict[str, Any]:
     seen = set(splits["train"].texts) if "train" in splits else set()
-    warnings = []
+    warnings = [
+        f"{name} has no text of {label}"
+        for name, part in splits.items()
+        for number, label in enumerate(labels)
+        if number not in part.labels
+    ]
     for name, part in splits.items():
         same = sum(text in seen for text in part.texts) if name != "train" else 0
         if same:

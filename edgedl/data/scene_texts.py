@@ -17,7 +17,7 @@ def scene_texts(seed: int, count: int) -> list[tuple[str, str, str]]:
 
     Args:
         seed: Of the scenes and the wording.
-        count: How many.
+        count: How many, at most 500000: the grammar has 907264 such sentences.
 
     Returns:
         (sentence, label, ``""``) each.
