@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from edgedl.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from edgedl.spec import SeriesSpec
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 F32Array = npt.NDArray[np.float32]
 
@@ -41,7 +44,7 @@ class SeriesOptions:
         count: Rows of a generated series.
         seed: Of a generated series.
         on_bad_sample: ``fail`` reports all bad cells before training; ``skip`` takes the value of
-            the row before.
+            the row before, 0 in the first.
     """
 
     path: str = ""
@@ -191,37 +194,45 @@ def read_series(
         DataError: E355 bad cells, E358 not UTF-8, E359 no such column, or no number.
     """
     names, table = read_csv(path)
-    wanted = tuple(columns) or tuple(_numeric(names, table[0][1]))
+    wanted = tuple(columns) or tuple(_numeric(names, [cells for _, cells in table]))
     if not wanted:
-        msg = f"{path} line {table[0][0]} holds no number; columns of numbers are expected"
+        msg = f"{path} has no column of numbers: {', '.join(names)} hold something else"
         raise DataError("E359", msg)
     chosen = tuple(dict.fromkeys(wanted))
     places = [column(names, name, path) for name in chosen]
     problems, values = Problems(), np.empty((len(table), len(places)), np.float32)
     for row, (line, cells) in enumerate(table):
+        values[row] = values[row - 1] if row else 0
+        if len(cells) != len(names):
+            why = f"{len(cells)} cells where the header has {len(names)}"
+            problems.add(f"{path}:{line}", why)
+            continue
         for k, place in enumerate(places):
-            cell = cells[place].strip() if place < len(cells) else ""
-            number = _number(cell)
+            number = _number(cells[place])
             if number is None:
-                problems.add(f"{path}:{line}", f"{chosen[k]} is {cell!r}, not a number")
-                number = float(values[row - 1, k]) if row else 0.0
-            values[row, k] = number
+                why = f"{chosen[k]} is {cells[place].strip()!r}, not a number"
+                problems.add(f"{path}:{line}", why)
+            else:
+                values[row, k] = number
     problems.finish(on_bad_sample)
     return Rows(chosen, values)
 
 
-def _numeric(names: Sequence[str], first: Sequence[str]) -> list[str]:
-    pairs = zip(names, first, strict=False)
-    return [name for name, cell in pairs if _number(cell.strip()) is not None]
+def _numeric(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the columns most of whose cells are numbers."""
+    found = Counter(
+        k for cells in rows for k, cell in enumerate(cells) if _number(cell) is not None
+    )
+    return [name for k, name in enumerate(names) if 2 * found[k] > len(rows)]
 
 
 def _number(cell: str) -> float | None:
-    """Return a finite number, None for everything else."""
+    """Return a number that float32 can hold, None for everything else."""
     try:
         value = float(cell)
     except ValueError:
         return None
-    return value if math.isfinite(value) else None
+    return value if abs(value) <= _LARGEST else None
 
 
 def _facts(splits: Mapping[str, Rows], options: SeriesOptions) -> dict[str, Any]:
