@@ -49,6 +49,18 @@ def test_a_path_takes_the_place_of_the_data_s_own(tmp_path: Path) -> None:
     assert data == {"path": str(tmp_path / "a")}
 
 
+def test_other_data_may_be_smaller_than_what_training_held_back(tmp_path: Path) -> None:
+    own, other = (
+        write_quarters(tmp_path / name, train=train, test=4)
+        for name, train in (("own", 40), ("other", 8))
+    )
+    data = {"path": str(own), "val": 20}
+    assert len(open_evaluation(QUARTERS, data, path=other)) == 4
+    assert len(open_evaluation(QUARTERS, data, "val")) == 20
+    with pytest.raises(ConfigError, match=r"data\.val is 20, but there are 8 pictures"):
+        open_evaluation(QUARTERS, data, "val", path=other)
+
+
 def test_a_path_takes_the_place_of_generated_data(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text(ROWS)
     data = dict(SERIES)
