@@ -22,6 +22,8 @@ VIDEOS = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".mpg", ".mpeg")
 SPLITS = ("train", "val", "test")
 MAX_DECODED = 100_000  # frames of one video
 
+_UNREADABLE = (av.FFmpegError, OSError, ValueError, IndexError)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipsOptions:
@@ -153,11 +155,13 @@ def read_clip(path: Path, frames: int) -> npt.NDArray[np.uint8]:
                 frame.to_ndarray(format="bgr24")
                 for _, frame in zip(range(MAX_DECODED), container.decode(video=0), strict=False)
             ]
-    except (OSError, ValueError, IndexError) as err:
+    except _UNREADABLE as err:
         msg = f"{path} cannot be decoded: {getattr(err, 'strerror', None) or err}"
         raise DataError("E356", msg) from err
-    if not pictures:
-        msg = f"{path} cannot be decoded: it holds no picture"
+    sizes = {picture.shape for picture in pictures}
+    if len(sizes) != 1:
+        why = "the size of its pictures changes" if sizes else "it holds no picture"
+        msg = f"{path} cannot be decoded: {why}"
         raise DataError("E356", msg)
     return np.stack([pictures[i] for i in spread(len(pictures), frames)])
 
@@ -209,7 +213,7 @@ def _problem(file: Path) -> str:
     try:
         with av.open(str(file)) as container:
             first = next(container.decode(video=0), None)
-    except (OSError, ValueError, IndexError) as err:
+    except _UNREADABLE as err:
         return f"unreadable video: {getattr(err, 'strerror', None) or err}"
     return "" if first is not None else "unreadable video: it holds no picture"
 

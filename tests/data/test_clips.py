@@ -1,0 +1,293 @@
+"""Clips: videos found in folders, spread and split; generated ones; what cannot be decoded."""
+
+import hashlib
+import logging
+import math
+import random
+from collections import Counter
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from edgedl.data import clips as clips_module
+from edgedl.data.clips import ClipsOptions, open_clips, read_clip, spread
+from edgedl.data.moving import MOTIONS
+from edgedl.errors import ConfigError, DataError
+
+SIDE = 16
+
+
+def write_video(path, levels=(10, 60, 110, 160, 210), codec="ffv1", size_hw=(SIDE, SIDE)):
+    """Write a video without loss whose frames have one brightness each."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.height, stream.width = size_hw
+        stream.pix_fmt = "bgr0" if codec == "ffv1" else "yuv420p"
+        for level in levels:
+            picture = np.full((*size_hw, 3), level, np.uint8)
+            picture[:, : size_hw[1] // 2, 0] = 255  # blue on the left
+            frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def write_sound(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), "s16", "mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def write_classes(folder, counts):
+    for label, count in counts.items():
+        for i in range(count):
+            write_video(folder / label / f"{i:02}.mkv", levels=(10, 20))
+
+
+def opened(path="", **options):
+    return open_clips(ClipsOptions(path=str(path), **options))
+
+
+def levels_of(clip):
+    return clip[:, 0, -1, 1].tolist()
+
+
+# decoding
+
+
+@pytest.mark.parametrize(
+    ("frames", "wanted"),
+    [
+        (2, [10, 210]),
+        (3, [10, 110, 210]),
+        (5, [10, 60, 110, 160, 210]),
+        (9, [10, 10, 60, 110, 110, 110, 160, 210, 210]),
+    ],
+)
+def test_frames_are_spread_evenly_with_both_ends(tmp_path, frames, wanted):
+    clip = read_clip(write_video(tmp_path / "a.mkv"), frames)
+    assert clip.shape == (frames, SIDE, SIDE, 3)
+    assert clip.dtype == np.uint8
+    assert levels_of(clip) == wanted
+    assert (clip[:, :, : SIDE // 2, 0] == 255).all()  # bgr8
+
+
+@pytest.mark.parametrize(("count", "wanted"), [(1, 4), (5, 5), (7, 3), (100, 12), (3, 256)])
+def test_spread_by_definition(count, wanted):
+    found = spread(count, wanted)
+    assert len(found) == wanted
+    assert found[0] == 0
+    assert found[-1] == count - 1
+    for i, place in enumerate(found):
+        assert abs(place - i * (count - 1) / (wanted - 1)) <= 0.5
+
+
+def test_a_long_video_is_cut(tmp_path, monkeypatch):
+    monkeypatch.setattr(clips_module, "MAX_DECODED", 3)
+    assert levels_of(read_clip(write_video(tmp_path / "a.mkv"), 3)) == [10, 60, 110]
+
+
+def cut(path):
+    raw = path.read_bytes()
+    path.write_bytes(raw[: len(raw) // 3])
+    return path
+
+
+@pytest.mark.parametrize("kind", ["text", "empty", "missing", "sound", "cut"])
+def test_what_cannot_be_decoded(tmp_path, kind):
+    path = tmp_path / ("a.wav" if kind == "sound" else "a.mp4")
+    if kind == "sound":
+        write_sound(path)
+    elif kind == "cut":
+        cut(write_video(path, codec="mpeg4"))
+    elif kind != "missing":
+        path.write_text("this is no video" if kind == "text" else "")
+    with pytest.raises(DataError) as err:
+        read_clip(path, 4)
+    assert err.value.code == "E356"
+    assert str(err.value).startswith(f"{path} cannot be decoded: ")
+
+
+@pytest.mark.parametrize(("ending", "codec"), [("mp4", "mpeg4"), ("avi", "mpeg4"), ("mkv", "ffv1")])
+def test_damage_anywhere_is_a_clip_or_one_clear_error(tmp_path, ending, codec):
+    path = write_video(tmp_path / f"a.{ending}", codec=codec)
+    raw, rng = path.read_bytes(), random.Random(1)
+    codes = Counter()
+    for i in range(40):
+        damaged = bytearray(raw[: rng.randrange(1, len(raw))] if i % 2 else raw)
+        for _ in range(0 if i % 2 else 12):
+            damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+        path.write_bytes(bytes(damaged))
+        try:
+            assert read_clip(path, 3).shape[0] == 3
+        except DataError as err:
+            codes[err.code] += 1
+        clips_module._problem(path)
+    assert set(codes) == {"E356"}
+
+
+def test_a_video_whose_size_changes(tmp_path):
+    """Pictures behind each other are Motion JPEG."""
+    pictures = [np.full((size, 16, 3), 100, np.uint8) for size in (16, 16, 32)]
+    path = tmp_path / "a.mjpeg"
+    path.write_bytes(b"".join(cv2.imencode(".jpg", p)[1].tobytes() for p in pictures))
+    with pytest.raises(DataError, match="the size of its pictures changes") as err:
+        read_clip(path, 4)
+    assert err.value.code == "E356"
+    assert str(path) in str(err.value)
+
+
+# folders
+
+
+def test_a_class_is_a_folder(tmp_path):
+    write_classes(tmp_path, {"wave": 10, "nod": 20})
+    (tmp_path / "nod" / "notes.txt").write_text("x")
+    write_video(tmp_path / ".old" / "1.mkv")
+    data = opened(tmp_path, val_part=0.1, test_part=0.2, frames=2)
+    assert data.labels == ("nod", "wave")
+    assert data.facts["classes"] == {
+        "train": {"nod": 14, "wave": 7},
+        "val": {"nod": 2, "wave": 1},
+        "test": {"nod": 4, "wave": 2},
+    }
+    names = [name for part in data.splits.values() for name in part.names]
+    assert sorted(names) == sorted(map(str, tmp_path.glob("[!.]*/*.mkv")))
+    for part in data.splits.values():
+        for number, name in zip(part.labels, part.names, strict=True):
+            assert f"/{data.labels[number]}/" in name
+    digest = hashlib.sha256("\n".join(data.splits["val"].names).encode()).hexdigest()
+    assert data.facts["splits"]["val"] == {"clips": 3, "sha256": digest}
+    assert data.facts["warnings"] == []
+
+
+def test_clips_are_those_of_their_names(tmp_path):
+    for label, level in (("wave", 50), ("nod", 150)):
+        for i in range(3):
+            write_video(tmp_path / label / f"{i}.mkv", (level + i, level + 10 * i))
+    train = opened(tmp_path, val_part=0, test_part=0, frames=2).splits["train"]
+    for i, name in enumerate(train.names):
+        assert levels_of(train.clip(i)) == levels_of(read_clip(name, 2))
+    assert len({tuple(levels_of(train.clip(i))) for i in range(6)}) == 6
+
+
+def test_the_seed_decides(tmp_path):
+    write_classes(tmp_path, {"wave": 12, "nod": 12})
+    one, same, other = (opened(tmp_path, seed=seed).splits["test"].names for seed in (1, 1, 2))
+    assert one == same
+    assert set(one) != set(other)
+
+
+def test_splits_of_folders_stay(tmp_path):
+    write_classes(tmp_path / "train", {"wave": 2, "nod": 3})
+    write_classes(tmp_path / "test", {"wave": 1})
+    data = opened(tmp_path)
+    assert {name: len(part) for name, part in data.splits.items()} == {"train": 5, "test": 1}
+    assert data.facts["warnings"] == ["test has no clip of nod"]
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    write_classes(tmp_path, {"wave": 3, "nod": 3})
+    (tmp_path / "nod" / "empty.mp4").write_bytes(b"")
+    (tmp_path / "nod" / "text.mp4").write_text("no video")
+    write_sound(tmp_path / "wave" / "sound.wav").rename(tmp_path / "wave" / "sound.avi")
+    (tmp_path / "jump").mkdir()
+    return tmp_path
+
+
+def test_bad_videos_are_told_all_together(damaged):
+    with pytest.raises(DataError) as err:
+        opened(damaged)
+    assert err.value.code == "E355"
+    text = str(err.value)
+    assert text.startswith("4 bad samples (2 × unreadable video, ")
+    for place, why in {
+        "nod/empty.mp4": "the file is empty",
+        "nod/text.mp4": "unreadable video: Invalid data found when processing input",
+        "wave/sound.avi": "unreadable video: ",
+        "jump": "the class has no video",
+    }.items():
+        assert f"  {damaged / place}: {why}" in text
+    assert text.endswith("--on-bad-sample skip")
+
+
+def test_skip_uses_the_rest_and_logs(damaged, caplog):
+    with caplog.at_level(logging.WARNING):
+        data = opened(damaged, on_bad_sample="skip", val_part=0, test_part=0)
+    assert data.labels == ("nod", "wave")
+    assert len(data.splits["train"]) == 6
+    assert "left out: 4 bad samples" in caplog.text
+    assert str(damaged / "nod" / "empty.mp4") in caplog.text
+
+
+def test_one_class_is_not_enough(tmp_path):
+    write_classes(tmp_path, {"wave": 2})
+    with pytest.raises(DataError, match=r"two classes are needed, .* got \['wave'\]") as err:
+        opened(tmp_path)
+    assert err.value.code == "E352"
+
+
+def test_a_file_is_no_folder(tmp_path):
+    path = write_video(tmp_path / "a.mkv")
+    with pytest.raises(DataError, match=r"is a file; clips are read from a folder") as err:
+        opened(path)
+    assert err.value.code == "E356"
+
+
+def test_a_missing_folder(tmp_path):
+    with pytest.raises(DataError, match="no data at") as err:
+        opened(tmp_path / "none")
+    assert err.value.code == "E356"
+
+
+# generated
+
+
+@pytest.mark.parametrize(("kind", "shape"), [("digits", (5, 24, 24)), ("scenes", (5, 24, 24, 3))])
+def test_generated_clips(kind, shape):
+    sizes = {"train": 60, "val": 12, "test": 18}
+    data = opened(generated=kind, frames=5, size_px=24, **sizes)
+    assert data.labels == MOTIONS
+    assert {name: len(part) for name, part in data.splits.items()} == sizes
+    for name, part in data.splits.items():
+        assert part.clip(3).shape == shape
+        assert part.clip(3).dtype == np.uint8
+        assert set(Counter(part.labels.tolist()).values()) == {sizes[name] // 6}
+    first = {name: part.clip(0).tobytes() for name, part in data.splits.items()}
+    assert len(set(first.values())) == 3
+    other = opened(generated=kind, frames=5, size_px=24, **sizes, seed=2)
+    again = opened(generated=kind, frames=5, size_px=24, **sizes)
+    assert again.splits["val"].clip(0).tobytes() == first["val"]
+    assert {part.clip(0).tobytes() for part in other.splits.values()}.isdisjoint(first.values())
+
+
+def test_generated_without_val():
+    assert list(opened(generated="digits", train=6, val=0, test=6).splits) == ["train", "test"]
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({}, "either data.path or data.generated must be set"),
+        ({"path": "x", "generated": "digits"}, "either data.path or data.generated must be set"),
+        ({"path": "x", "frames": 1}, "data.frames must be in 2..256; got 1"),
+        ({"path": "x", "every": 0}, "data.every must be in 1..1000; got 0"),
+        ({"path": "x", "size_px": 23}, "data.size_px must be in 24..256; got 23"),
+        ({"generated": "digits", "train": 0}, "data.train must be in 1..1000000; got 0"),
+        ({"path": "x", "val_part": 0.6}, "data.val_part must be in 0..0.5; got 0.6"),
+        ({"path": "x", "test_part": math.nan}, "data.test_part must be in 0..0.5; got nan"),
+    ],
+)
+def test_options_out_of_range(options, text):
+    with pytest.raises(ConfigError, match=text) as err:
+        ClipsOptions(**options)
+    assert err.value.code == "E205"
