@@ -74,6 +74,7 @@ def test_limit_part_and_input(tmp_path: Path) -> None:
     data = write_table(tmp_path)
     whole, few = open_evaluation(HEAT, data), open_evaluation(HEAT, data, limit=5)
     np.testing.assert_array_equal(few.tensors, whole.tensors[:5])
+    np.testing.assert_array_equal(few.truths, whole.truths[:5])
     part = whole.part(3, 6)
     np.testing.assert_array_equal(part.truths, whole.truths[3:6])
     np.testing.assert_array_equal(MODEL.prepare(part.inputs(1))[0], whole.tensors[4])
