@@ -81,6 +81,19 @@ def _checked(hint: Any, value: Any, where: str) -> Any:
     raise ConfigError("E204", msg)
 
 
+def check_ranges(section: str, options: Any, **allowed: tuple[float, float]) -> None:
+    """Refuse numbers of ``options`` outside their closed ranges.
+
+    Raises:
+        ConfigError: E205 with section, key, range and value.
+    """
+    for name, (low, high) in allowed.items():
+        value = getattr(options, name)
+        if not low <= value <= high:
+            msg = f"{section}.{name} must be in {low}..{high}; got {value}"
+            raise ConfigError("E205", msg)
+
+
 def parse_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file of at most 1 MiB.
 

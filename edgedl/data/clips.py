@@ -17,6 +17,7 @@ from edgedl.data.download import find
 from edgedl.data.moving import MOTIONS, MovingDigits, MovingThings
 from edgedl.data.problems import Problems
 from edgedl.errors import ConfigError, DataError
+from edgedl.options import check_ranges
 
 VIDEOS = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".mpg", ".mpeg")
 SPLITS = ("train", "val", "test")
@@ -63,20 +64,18 @@ class ClipsOptions:
         if bool(self.path) == bool(self.generated):
             msg = "either data.path or data.generated must be set; got both or none"
             raise ConfigError("E205", msg)
-        ranges = {
-            "frames": (2, 256),
-            "every": (1, 1000),
-            "size_px": (24, 256),
-            "train": (1, 1_000_000),
-            "val": (0, 1_000_000),
-            "test": (1, 1_000_000),
-            "val_part": (0, 0.5),
-            "test_part": (0, 0.5),
-        }
-        for name, (low, high) in ranges.items():
-            if not low <= getattr(self, name) <= high:
-                msg = f"data.{name} must be in {low}..{high}; got {getattr(self, name)}"
-                raise ConfigError("E205", msg)
+        check_ranges(
+            "data",
+            self,
+            frames=(2, 256),
+            every=(1, 1000),
+            size_px=(24, 256),
+            train=(1, 1_000_000),
+            val=(0, 1_000_000),
+            test=(1, 1_000_000),
+            val_part=(0, 0.5),
+            test_part=(0, 0.5),
+        )
 
 
 @dataclass(frozen=True, slots=True)

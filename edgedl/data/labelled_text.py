@@ -17,6 +17,7 @@ from edgedl.data.problems import Problems
 from edgedl.data.scene_texts import scene_texts
 from edgedl.data.table import column, read_csv
 from edgedl.errors import ConfigError, DataError
+from edgedl.options import check_ranges
 
 SPLITS = ("train", "val", "test")
 
@@ -54,13 +55,7 @@ class LabelledTextOptions:
         if bool(self.path) == bool(self.generated):
             msg = "either data.path or data.generated must be set; got both or none"
             raise ConfigError("E205", msg)
-        for name in ("val_part", "test_part"):
-            if not 0 <= getattr(self, name) <= 0.5:
-                msg = f"data.{name} must be in 0..0.5; got {getattr(self, name)}"
-                raise ConfigError("E205", msg)
-        if not 100 <= self.count <= 500_000:
-            msg = f"data.count must be in 100..500000; got {self.count}"
-            raise ConfigError("E205", msg)
+        check_ranges("data", self, val_part=(0, 0.5), test_part=(0, 0.5), count=(100, 500_000))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from edgedl.data.download import find
 from edgedl.data.picture_list import Labels, Pictures
 from edgedl.data.problems import Problems
 from edgedl.errors import ConfigError, DataError
+from edgedl.options import check_ranges
 
 __all__ = ["PictureData", "Pictures", "PicturesOptions", "open_pictures"]
 
@@ -50,11 +51,13 @@ class PicturesOptions:
     on_bad_sample: Literal["fail", "skip"] = "fail"
 
     def __post_init__(self) -> None:
-        ranges = {"val": (0, 1 << 30), "test_part": (0, 0.9), "train_limit": (0, 1 << 30)}
-        for name, (low, high) in ranges.items():
-            if not low <= getattr(self, name) <= high:
-                msg = f"data.{name} must be in {low}..{high}; got {getattr(self, name)}"
-                raise ConfigError("E205", msg)
+        check_ranges(
+            "data",
+            self,
+            val=(0, 1 << 30),
+            test_part=(0, 0.9),
+            train_limit=(0, 1 << 30),
+        )
 
 
 @dataclass(frozen=True, slots=True)

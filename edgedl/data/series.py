@@ -17,6 +17,7 @@ from edgedl.data.download import find
 from edgedl.data.problems import OnBadSample, Problems
 from edgedl.data.table import column, read_csv
 from edgedl.errors import ConfigError, DataError
+from edgedl.options import check_ranges
 
 if TYPE_CHECKING:
     from edgedl.spec import SeriesSpec
@@ -63,17 +64,15 @@ class SeriesOptions:
         if bool(self.path) == bool(self.generated):
             msg = "either data.path or data.generated must be set; got both or none"
             raise ConfigError("E205", msg)
-        ranges = {
-            "window": (1, 4096),
-            "horizon": (1, 4096),
-            "val_part": (0, 0.5),
-            "test_part": (0, 0.5),
-            "count": (100, 10_000_000),
-        }
-        for name, (low, high) in ranges.items():
-            if not low <= getattr(self, name) <= high:
-                msg = f"data.{name} must be in {low}..{high}; got {getattr(self, name)}"
-                raise ConfigError("E205", msg)
+        check_ranges(
+            "data",
+            self,
+            window=(1, 4096),
+            horizon=(1, 4096),
+            val_part=(0, 0.5),
+            test_part=(0, 0.5),
+            count=(100, 10_000_000),
+        )
 
 
 @dataclass(frozen=True, slots=True)

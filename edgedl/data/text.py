@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from edgedl.data.download import find
-from edgedl.errors import ConfigError, DataError
+from edgedl.errors import DataError
+from edgedl.options import check_ranges
 
 MAX_BYTES = 1 << 30
 
@@ -30,10 +31,7 @@ class TextOptions:
     test_part: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("val_part", "test_part"):
-            if not 0 <= getattr(self, name) <= 0.5:
-                msg = f"data.{name} must be in 0..0.5; got {getattr(self, name)}"
-                raise ConfigError("E205", msg)
+        check_ranges("data", self, val_part=(0, 0.5), test_part=(0, 0.5))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from edgedl.errors import ConfigError
+from edgedl.options import check_ranges
 
 Padding = Literal["reflect", "edge", "zero", "wrap"]
 
@@ -58,24 +58,22 @@ class AugmentOptions:
     time_jitter: int = 0
 
     def __post_init__(self) -> None:
-        allowed = {
-            "translate": (0, 64),
-            "rotate": (0, 180),
-            "scale": (0, 0.9),
-            "shear": (0, 60),
-            "brightness": (0, 1),
-            "contrast": (0, 1),
-            "saturation": (0, 1),
-            "hue": (0, 0.5),
-            "erase": (0, 1024),
-            "fill": (0, 255),
-            "mixup": (0, 10),
-            "time_jitter": (0, 64),
-        }
-        for name, (low, high) in allowed.items():
-            if not low <= getattr(self, name) <= high:
-                msg = f"augment.{name} must be in {low}..{high}; got {getattr(self, name)}"
-                raise ConfigError("E205", msg)
+        check_ranges(
+            "augment",
+            self,
+            translate=(0, 64),
+            rotate=(0, 180),
+            scale=(0, 0.9),
+            shear=(0, 60),
+            brightness=(0, 1),
+            contrast=(0, 1),
+            saturation=(0, 1),
+            hue=(0, 0.5),
+            erase=(0, 1024),
+            fill=(0, 255),
+            mixup=(0, 10),
+            time_jitter=(0, 64),
+        )
 
 
 def augment(

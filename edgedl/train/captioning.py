@@ -36,10 +36,9 @@ from edgedl.data.scenes import (
 from edgedl.errors import ConfigError
 from edgedl.models.build import model_table
 from edgedl.models.captioner import Captioner, CaptionerOptions, greedy
-from edgedl.options import options_from
+from edgedl.options import check_ranges, options_from
 from edgedl.runtime.preprocess import Preprocessor
 from edgedl.spec import ImageSpec, ModelSpec
-from edgedl.train.options import check_ranges
 from edgedl.train.recipe import Recipe
 from edgedl.vocab import BOS, EOS, PAD, UNK, Vocab
 

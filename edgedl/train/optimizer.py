@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from edgedl.errors import ConfigError
-from edgedl.train.options import check_ranges
+from edgedl.options import check_ranges
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

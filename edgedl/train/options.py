@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
 from edgedl.errors import ConfigError
+from edgedl.options import check_ranges
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,17 +84,4 @@ class TrainOptions:
                 "train.sides must be pixels >= 8 and train.sides_until as many rising numbers "
                 f"between 0 and 1; got {self.sides} and {ends}"
             )
-            raise ConfigError("E205", msg)
-
-
-def check_ranges(section: str, options: Any, **allowed: tuple[float, float]) -> None:
-    """Refuse numbers of ``options`` outside their closed ranges.
-
-    Raises:
-        ConfigError: E205 with section, key, range and value.
-    """
-    for name, (low, high) in allowed.items():
-        value = getattr(options, name)
-        if not low <= value <= high:
-            msg = f"{section}.{name} must be in {low}..{high}; got {value}"
             raise ConfigError("E205", msg)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from edgedl.errors import ConfigError
 from edgedl.models.build import families, model_options
-from edgedl.options import parse_toml, parse_value, suggest
+from edgedl.options import check_ranges, parse_toml, parse_value, suggest
 from edgedl.train.optimizer import OptimizerOptions
-from edgedl.train.options import TrainOptions, check_ranges
+from edgedl.train.options import TrainOptions  # noqa: TC001 - its hints are read
 from edgedl.train.schedule import ScheduleOptions
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgedl.errors import ConfigError
-from edgedl.train.options import check_ranges
+from edgedl.options import check_ranges
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from edgedl.data.labelled_text import LabelledTextOptions, open_labelled_text
 from edgedl.models.build import build, model_table
+from edgedl.options import check_ranges
 from edgedl.spec import ModelSpec, TextSpec
 from edgedl.tokenizer import Tokenizer, build_vocab
 from edgedl.train.losses import ClassLoss
-from edgedl.train.options import check_ranges
 from edgedl.train.order import Order
 from edgedl.train.recipe import Recipe, network_options
 from edgedl.train.task import train_part

@@ -14,9 +14,9 @@ from torch.nn import functional
 from edgedl.data.text import TextOptions, open_text
 from edgedl.errors import ConfigError
 from edgedl.models.build import build, model_table
+from edgedl.options import check_ranges
 from edgedl.spec import ModelSpec, TextSpec
 from edgedl.tokenizer import Tokenizer, build_vocab
-from edgedl.train.options import check_ranges
 from edgedl.train.order import rng
 from edgedl.train.recipe import Recipe, network_options
 from edgedl.train.task import train_part
