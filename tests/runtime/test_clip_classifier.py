@@ -61,7 +61,7 @@ def test_a_stream_shorter_than_a_window_says_nothing(pipeline: Any) -> None:
 
 
 def test_reset_begins_a_new_stream(pipeline: Any) -> None:
-    for value in (200, 0, 200, 0):  # the last one is passed over
+    for value in (200, 0, 200):  # the next one would be passed over
         pipeline(frame(value))
     pipeline.reset()
     found = [pipeline(frame(value)) for value in (10, 0, 20, 0, 30)]
