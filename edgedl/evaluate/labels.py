@@ -30,7 +30,7 @@ def rate(
     ends = wilson(int((found == known).sum()), len(known))
     metrics = with_interval("accuracy", right, ends, len(known))
     metrics["macro_f1"] = macro_f1(known, found, classes)
-    if classes > _SHOWN:
+    if classes > 2 * _SHOWN:  # of ten, five are half
         metrics["top5"] = top_k(known, scores, _SHOWN)
     metrics["ece"] = ece(scores, known)
     return Measurement(task, split, len(known), metrics, found.astype(np.int64), scores)

@@ -33,11 +33,11 @@ def test_rate_by_hand() -> None:
     np.testing.assert_allclose(found.scores, np.exp(logits))
 
 
-def test_top_five_of_more_than_five() -> None:
-    logits = -np.arange(7.0)[None].repeat(4, axis=0)  # the order of the classes
+def test_top_five_of_more_than_ten() -> None:
+    logits = -np.arange(11.0)[None].repeat(4, axis=0)  # the order of the classes
     truths = np.array([0, 4, 5, 6])
     assert rate("classification", "test", logits, truths).metrics["top5"] == 0.5
-    assert "top5" not in rate("classification", "test", logits[:, :5], truths % 5).metrics
+    assert "top5" not in rate("classification", "test", logits[:, :10], truths).metrics
 
 
 def test_logits_that_are_no_numbers() -> None:
