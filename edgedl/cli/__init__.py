@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -50,6 +51,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EdgedlError as err:
         print(f"error[{err.code}] {err}", file=sys.stderr)
         return err.exit_code
+    except OSError as err:
+        if err.errno != errno.ENAMETOOLONG:
+            raise
+        name = str(err.filename)
+        shown = name if len(name) <= 80 else f"{name[:77]}..."
+        print(f"error[E100] {shown}: a name of {len(name)} letters is too long", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

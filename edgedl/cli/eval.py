@@ -60,6 +60,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _eval_run(args: argparse.Namespace) -> tuple[Measurement, dict[str, str]]:
+    for name in ("precision", "backend"):
+        if getattr(args, name) != "auto":
+            msg = (
+                f"--{name} is for bundles; {args.model} is a run, which is measured in fp32 "
+                "through torch: leave it out, or export the run first"
+            )
+            raise UsageError("E100", msg)
     with explain_missing("evaluating a run"):
         from edgedl.runtime.model import open_model
         from edgedl.train import Run

@@ -116,7 +116,7 @@ def find(name: str, progress: Progress | None = None) -> Path:
     sets = known_sets()
     if name in sets:
         return fetch(name, cache_folder() / name, sets[name], progress)
-    looked = ", ".join(str(place.absolute()) for place in (here, *places))
+    looked = ", ".join(dict.fromkeys(str(place.absolute()) for place in (here, *places)))
     hint = suggest(name, sets) or f"; sets that can be downloaded: {', '.join(sets)}"
     msg = f"no data at {looked}: give its place with --data{hint}"
     raise DataError("E356", msg)

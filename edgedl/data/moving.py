@@ -1,8 +1,8 @@
-"""Generated clips whose class is a motion; a single frame tells nothing about it.
+"""Generated clips whose class is a motion; a frame from anywhere in a clip tells nothing about it.
 
-Everything that a frame shows is drawn from the same distribution for every class: what it is, where
-it lies (uniform; what leaves at one side comes in at the other), how large it is. Only the change
-from frame to frame differs.
+Everything that such a frame shows is drawn from the same distribution for every class: what it is,
+where it lies (uniform; what leaves at one side comes in at the other), how large it is. Only the
+order of the frames differs.
 """
 
 from __future__ import annotations

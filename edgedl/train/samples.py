@@ -62,7 +62,12 @@ def _label_sections(labels: Sequence[str], shown: Measured) -> list[str]:
         section("Classes", "", _class_table(labels, truths, found)),
         section("Confusion", "Rows are what it was, columns what the network told.", matrix),
         section("Calibration", "", charts.image(bins, "reliability diagram")),
-        _gallery(f"Errors: {len(wrong)} of {len(truths)}, the worst first", shown, worst[:_SHOWN], caption),
+        _gallery(
+            f"Errors: {len(wrong)} of {len(truths)}, the worst first",
+            shown,
+            worst[:_SHOWN],
+            caption,
+        ),
         _gallery("Right", shown, right[:_SHOWN], caption),
     ]
 

@@ -91,3 +91,12 @@ def test_a_damaged_run(
     assert said.out == ""
     assert len(said.err.splitlines()) == 1
     assert text in said.err
+
+
+@pytest.mark.parametrize("words", [("--precision", "int8"), ("--backend", "onnxruntime")])
+def test_what_is_for_bundles(
+    words: tuple[str, str], run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["eval", str(run_folder), *words]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"error[E100] {words[0]} is for bundles; {run_folder} is a run")
