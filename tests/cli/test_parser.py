@@ -80,7 +80,7 @@ def test_python_dash_m_works() -> None:
 
 
 def test_a_name_too_long_for_the_file_system(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["inspect", "x" * 300]) == 2
+    assert main(["eval", "x" * 300]) == 2
     err = capsys.readouterr().err
     assert err.startswith("error[E100] xxx")
     assert err.endswith("...: a name of 300 letters is too long\n")
