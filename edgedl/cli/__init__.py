@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         name = str(err.filename)
         shown = name if len(name) <= 80 else f"{name[:77]}..."
-        print(f"error[E100] {shown}: a name of {len(name)} letters is too long", file=sys.stderr)
+        print(f"error[E100] {shown}: the name of a file is too long", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

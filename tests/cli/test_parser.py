@@ -83,4 +83,4 @@ def test_a_name_too_long_for_the_file_system(capsys: pytest.CaptureFixture[str])
     assert main(["eval", "x" * 300]) == 2
     err = capsys.readouterr().err
     assert err.startswith("error[E100] xxx")
-    assert err.endswith("...: a name of 300 letters is too long\n")
+    assert err.endswith("...: the name of a file is too long\n")
