@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,6 @@ import torch
 
 from edgedl.models.summary import summarize
 from edgedl.train.fit import Training, planned_steps
-from edgedl.train.progressive import relative_cost
 from edgedl.train.task import Fold
 from edgedl.train.tasks import open_task, read_recipe
 from edgedl.train.torch_session import torch_sessions
@@ -40,8 +38,7 @@ def dry_run(recipe: str | Path, overrides: Mapping[str, Any] | None = None) -> d
                 role: summarize(session.module, list(session.examples.values()))
                 for role, session in torch_sessions(task.spec, task.kept).items()
             }
-            always_full = dataclasses.replace(resolved.train, sides=(), sides_until=())
-            training = Training(task, dataclasses.replace(resolved, train=always_full))
+            training = Training(task, resolved)
             training.start()
             training.step()  # the first pays for what is prepared once
             began_s = time.perf_counter()
@@ -51,19 +48,16 @@ def dry_run(recipe: str | Path, overrides: Mapping[str, Any] | None = None) -> d
         finally:
             task.close()
     steps = planned_steps(task, resolved)
-    batch = [tuple(tensor.shape) for tensor in task.batch(0)]
-    options = resolved.train
-    cost = relative_cost(options.sides, options.sides_until, batch[0][-1])
-    seconds = step_s * steps * max(1, folds) * cost
+    seconds = step_s * steps * max(1, folds)
     if resolved.train.minutes:
         seconds = min(seconds, resolved.train.minutes * 60 * max(1, folds))
     needed = max(part.training_bytes(resolved.train.batch) for part in parts.values())
+    batch = [tuple(tensor.shape) for tensor in task.batch(0)]
     lines = [line for role, part in parts.items() for line in (f"{role}:", *part.lines())]
     lines += [
         f"a batch: {', '.join(map(str, batch))}",
         f"memory: about {needed / 2**20:.0f} MiB beside the data",
-        f"time: about {_minutes(seconds)}: {steps} steps of {step_s * 1e3:.0f} ms"
-        f"{', fewer for small pictures' if options.sides else ''}, "
+        f"time: about {_minutes(seconds)}: {steps} steps of {step_s * 1e3:.0f} ms, "
         f"{training.history.precision}",
     ]
     return {

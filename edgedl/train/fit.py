@@ -19,7 +19,6 @@ from edgedl.train.ema import RunningMean
 from edgedl.train.history import History, Progress
 from edgedl.train.optimizer import make_optimizer, set_rates
 from edgedl.train.order import mixed
-from edgedl.train.progressive import shrunk, side_px
 from edgedl.train.schedule import progress, rate_factor
 from edgedl.train.stop import Stopped, catch_signals
 
@@ -107,8 +106,6 @@ class Training:
         manner, took_ms = choose_manner(task.network, task.loss, task.batch(0), self._options)
         self.history.step_ms = {name: round(ms, 2) for name, ms in took_ms.items()}
         self._set_up(manner)
-        if self._options.sides:
-            self._try_small_pictures(min(self._options.sides))
 
     def load(self, path: Path) -> None:
         """Go on where ``save`` was called."""
@@ -192,16 +189,6 @@ class Training:
         decay = self._options.ema
         self._mean = RunningMean(self._network, decay) if decay else None
 
-    @torch.no_grad()
-    def _try_small_pictures(self, side: int) -> None:
-        """Refuse pictures that are too small for the network before training starts."""
-        self._network.eval()
-        try:
-            self._task.loss(self._network, shrunk(self._task.batch(0), side))
-        except RuntimeError as err:
-            msg = f"train.sides: the network takes no pictures of {side} x {side} pixels"
-            raise ConfigError("E205", msg) from err
-
     def _done(self) -> float:
         history, budget_s = self.history, self._options.minutes * 60
         return progress(history.steps, self._steps, history.seconds, budget_s)
@@ -211,8 +198,6 @@ class Training:
         history, network = self.history, self._network
         torch.manual_seed(mixed(self._recipe.seed, history.steps))
         batch = self._task.batch(history.steps)
-        if side := side_px(self._options.sides, self._options.sides_until, self._done()):
-            batch = shrunk(batch, side)
         network.train()
         with torch.autocast("cpu", torch.bfloat16, enabled=history.precision == "bf16"):
             value = self._task.loss(network, batch)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 from edgedl.errors import ConfigError
@@ -25,8 +24,6 @@ class TrainOptions:
         class_weights: ``balanced`` weighs a class by the inverse of its count.
         precision: ``bf16`` trains with autocast; ``auto`` takes the faster on this machine.
         channels_last: Memory layout of pictures; ``auto`` takes the faster on this machine.
-        sides: Pixels each way of pictures at first, for networks that take any size.
-        sides_until: 0..1, rising: where in the training each of ``sides`` ends.
         validations: How often the score is measured.
         keep: The weights of the ``best`` validation, or the ``last``.
         early_stop: End after so many validations without a better score. 0: never.
@@ -44,8 +41,6 @@ class TrainOptions:
     class_weights: Literal["none", "balanced"] = "none"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     channels_last: Literal["auto", "yes", "no"] = "auto"
-    sides: tuple[int, ...] = ()
-    sides_until: tuple[float, ...] = ()
     validations: int = 10
     keep: Literal["best", "last"] = "best"
     early_stop: int = 0
@@ -76,12 +71,4 @@ class TrainOptions:
         )
         if self.folds == 1:
             msg = "train.folds must be 0 or at least 2; got 1"
-            raise ConfigError("E205", msg)
-        ends = self.sides_until
-        is_rising = all(0 < one < other for one, other in pairwise((*ends, 1.0)))
-        if len(self.sides) != len(ends) or not is_rising or min(self.sides, default=8) < 8:
-            msg = (
-                "train.sides must be pixels >= 8 and train.sides_until as many rising numbers "
-                f"between 0 and 1; got {self.sides} and {ends}"
-            )
             raise ConfigError("E205", msg)
