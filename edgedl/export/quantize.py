@@ -47,18 +47,19 @@ class Recipe:
         method: ``minmax`` takes every value in; ``percentile`` cuts off the rarest 0.01 %;
             ``entropy`` keeps the distribution's information.
         reduce_range: Seven bits of weights instead of eight; see ``saturates``.
-        keep_first_conv: Leave the first convolution in float: it sees the pixels.
+        keep_ends: Leave the first product, which sees what comes in, and the last, which makes the
+            answer, in float.
         keep_attention: Leave matrix products of activations with each other (attention) in float.
     """
 
     method: Literal["minmax", "percentile", "entropy"] = "minmax"
     reduce_range: bool = False
-    keep_first_conv: bool = False
+    keep_ends: bool = False
     keep_attention: bool = False
 
     def __str__(self) -> str:
         kept = [
-            *(["first convolution"] if self.keep_first_conv else []),
+            *(["first and last product"] if self.keep_ends else []),
             *(["attention"] if self.keep_attention else []),
         ]
         bits = ", 7-bit weights" if self.reduce_range else ""
@@ -69,8 +70,8 @@ RECIPES = (
     Recipe(),
     Recipe(method="percentile"),
     Recipe(method="percentile", keep_attention=True),
-    Recipe(method="percentile", keep_first_conv=True, keep_attention=True),
-    Recipe(method="entropy", keep_first_conv=True, keep_attention=True),
+    Recipe(method="percentile", keep_ends=True, keep_attention=True),
+    Recipe(method="entropy", keep_ends=True, keep_attention=True),
 )
 """Tried in this order until the quality holds: each costs a little more speed than the last."""
 
@@ -204,14 +205,12 @@ def _kept(prepared: Path, recipe: Recipe) -> list[str]:
     model = onnx.load(prepared)
     weights = {tensor.name for tensor in model.graph.initializer}
     kept = []
-    if recipe.keep_first_conv:
-        kept += [node.name for node in model.graph.node if node.op_type == "Conv"][:1]
+    products = [node for node in model.graph.node if node.op_type in PRODUCTS]
+    if recipe.keep_ends:
+        ends = [node.name for node in products if weights.intersection(node.input)]
+        kept += [name + suffix for name in ends[:1] + ends[-1:] for suffix in ("", "_MatMul")]
     if recipe.keep_attention:
-        kept += [
-            node.name
-            for node in model.graph.node
-            if node.op_type == "MatMul" and not weights.intersection(node.input)
-        ]
+        kept += [node.name for node in products if not weights.intersection(node.input)]
     return kept
 
 

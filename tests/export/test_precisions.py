@@ -151,7 +151,7 @@ def test_careful_recipes(folder: Path, tensors: Tensors, tmp_path: Path, recipe:
     int8_trt(source, out, lots(tensors), recipe)
     plain = read_facts(paths(folder, "int8-trt")["encoder"]).operators["QuantizeLinear"]
     fewer = plain - read_facts(out).operators["QuantizeLinear"]
-    assert fewer == int(recipe.keep_first_conv)
+    assert fewer == 2 * recipe.keep_ends
     int8_cpu(source, out, lots(tensors), recipe)
 
 
