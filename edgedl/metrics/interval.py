@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+_LEAST_BLOCKS = 8  # fewer say nothing about how much their means vary
+
 
 def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
     """Return Wilson's score interval of a proportion.
@@ -31,18 +33,22 @@ def block_bootstrap(
 ) -> tuple[float, float]:
     """Return the 95 % interval of a mean whose values depend on their neighbours.
 
-    Blocks of consecutive values are drawn with replacement; see Künsch, The jackknife and the
-    bootstrap for general stationary observations (1989).
+    Overlapping blocks of consecutive values are drawn with replacement; see Künsch, The jackknife
+    and the bootstrap for general stationary observations (1989). The first and the last values
+    are in fewer blocks, so what is drawn is held against the mean of all blocks, not of all
+    values.
 
     Args:
         values: (n,), n >= 1, in their order.
-        block: Values of a block; the last, shorter block is left out where there are others.
+        block: Values of a block; fewer where there would not be eight such blocks side by side.
         rounds: Samples that are drawn.
         seed: Of the draws.
     """
-    block = min(block, len(values))
-    whole = len(values) // block
-    means = np.asarray(values, np.float64)[: whole * block].reshape(whole, block).mean(axis=1)
-    drawn = np.random.default_rng(seed).integers(0, whole, (rounds, whole))
-    low, high = np.quantile(means[drawn].mean(axis=1), (0.025, 0.975))
+    exact = np.asarray(values, np.float64)
+    block = min(block, max(1, len(exact) // _LEAST_BLOCKS))
+    means = np.lib.stride_tricks.sliding_window_view(exact, block).mean(axis=1)
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(0, len(means), (rounds, len(exact) // block))
+    off = np.quantile(means[drawn].mean(axis=1) - means.mean(), (0.025, 0.975))
+    low, high = exact.mean() + off
     return float(low), float(high)

@@ -14,11 +14,12 @@ def expected(
     values: np.ndarray, block: int, rounds: int = 1000, seed: int = 1
 ) -> tuple[float, float]:
     """Draw the same blocks, add up their values one by one, and sort the means."""
-    count = len(values) // block
+    places = len(values) - block + 1
+    centre = sum(float(values[d + i]) for d in range(places) for i in range(block))
     means = []
-    for draws in np.random.default_rng(seed).integers(0, count, (rounds, count)):
-        drawn = [float(values[d * block + i]) for d in draws for i in range(block)]
-        means.append(sum(drawn) / len(drawn))
+    for draws in np.random.default_rng(seed).integers(0, places, (rounds, len(values) // block)):
+        drawn = [float(values[d + i]) for d in draws for i in range(block)]
+        means.append(sum(drawn) / len(drawn) - centre / (places * block))
     means.sort()
 
     def quantile(part: float) -> float:
@@ -27,10 +28,11 @@ def expected(
         high = min(low + 1, rounds - 1)
         return means[low] + (place - low) * (means[high] - means[low])
 
-    return quantile(0.025), quantile(0.975)
+    mean = sum(map(float, values)) / len(values)
+    return mean + quantile(0.025), mean + quantile(0.975)
 
 
-@pytest.mark.parametrize(("n", "block"), [(12, 1), (12, 3), (13, 3), (14, 3), (5, 5), (9, 4)])
+@pytest.mark.parametrize(("n", "block"), [(12, 1), (24, 3), (25, 3), (26, 3), (8, 1), (39, 4)])
 def test_is_the_definition(n: int, block: int) -> None:
     values = np.random.default_rng(n).normal(2, 1, n)
     found = block_bootstrap(values, block, rounds=200, seed=7)
@@ -43,12 +45,23 @@ def test_one_value_and_equal_values() -> None:
     assert block_bootstrap(np.full(20, 0.25), block=4) == (0.25, 0.25)
 
 
-def test_a_block_longer_than_the_values_is_all_of_them() -> None:
-    assert block_bootstrap(np.array([1.0, 2.0, 6.0]), block=10) == (3.0, 3.0)
+@pytest.mark.parametrize(("n", "used"), [(3, 1), (15, 1), (16, 2), (40, 5), (63, 7)])
+def test_a_block_that_would_not_fit_eight_times_is_shorter(n: int, used: int) -> None:
+    values = np.random.default_rng(n).normal(2, 1, n)
+    assert block_bootstrap(values, block=500) == block_bootstrap(values, block=used)
 
 
-def test_a_shorter_last_block_is_left_out() -> None:
-    assert block_bootstrap(np.array([1.0, 1.0, 1.0, 1.0, 100.0]), block=2) == (1.0, 1.0)
+@pytest.mark.parametrize("n", [2, 9, 40, 63, 65, 300])
+def test_the_mean_is_inside(n: int) -> None:
+    values = np.abs(np.cumsum(np.random.default_rng(n).normal(0, 1, n)))
+    low, high = block_bootstrap(values, block=32)
+    assert low < values.mean() < high
+
+
+def test_the_last_values_count_too() -> None:
+    values = np.append(np.random.default_rng(0).normal(0, 1, 40), 1000.0)
+    low, high = block_bootstrap(values, block=2)
+    assert low < values.mean() < high
 
 
 def test_independent_values_agree_with_the_normal_interval() -> None:
