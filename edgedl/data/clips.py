@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -86,11 +86,13 @@ class Clips:
         clip: Number of a clip to its frames, (T, H, W) gray8 or (T, H, W, 3) bgr8.
         labels: (n,) numbers of their classes.
         names: Where each comes from.
+        sha256: Of the names and sizes of the files, or of what generated clips are made by.
     """
 
     clip: Callable[[int], npt.NDArray[np.uint8]]
     labels: npt.NDArray[np.int64]
     names: tuple[str, ...]
+    sha256: str
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -126,14 +128,15 @@ def open_clips(options: ClipsOptions) -> ClipData:
     problems = Problems()
     found = {name: _videos(path / name, problems) for name in SPLITS if (path / name).is_dir()}
     if not found:
-        found = _split(_videos(path, problems), options)
+        found = {"train": _videos(path, problems)}
     problems.finish(options.on_bad_sample)
+    found = _split(found, options)
     labels = tuple(sorted({label for part in found.values() for label, _ in part}))
     if len(labels) < 2:
         msg = f"{path}: folders of two classes are needed, CLASS/*.mp4; got {list(labels)}"
         raise DataError("E352", msg)
     splits = {
-        name: _clips_of([(labels.index(label), file) for label, file in part], options.frames)
+        name: _clips_of(path, [(labels.index(label), f) for label, f in part], options.frames)
         for name, part in found.items()
         if part
     }
@@ -180,14 +183,20 @@ def _generated(options: ClipsOptions) -> ClipData:
         source = kind(options.seed * len(SPLITS) + place, options.frames, options.size_px)
         labels = np.arange(count, dtype=np.int64) % len(MOTIONS)
         names = tuple(f"{options.generated} {name} {i}" for i in range(count))
-        splits[name] = Clips(source.clip, labels, names)
+        made_by = (options.generated, options.seed, name, count, options.frames, options.size_px)
+        splits[name] = Clips(source.clip, labels, names, _sha256([repr(made_by)]))
     return ClipData(MOTIONS, splits, _facts(options.generated, MOTIONS, splits))
 
 
-def _clips_of(part: list[tuple[int, Path]], frames: int) -> Clips:
+def _clips_of(folder: Path, part: list[tuple[int, Path]], frames: int) -> Clips:
     files = [file for _, file in part]
     labels = np.array([label for label, _ in part], np.int64)
-    return Clips(lambda i: read_clip(files[i], frames), labels, tuple(map(str, files)))
+    sha256 = _sha256(f"{f.relative_to(folder).as_posix()} {f.stat().st_size}" for f in files)
+    return Clips(lambda i: read_clip(files[i], frames), labels, tuple(map(str, files)), sha256)
+
+
+def _sha256(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
 def _videos(folder: Path, problems: Problems) -> list[tuple[str, Path]]:
@@ -218,19 +227,24 @@ def _problem(file: Path) -> str:
 
 
 def _split(
-    videos: list[tuple[str, Path]], options: ClipsOptions
+    found: Mapping[str, list[tuple[str, Path]]], options: ClipsOptions
 ) -> dict[str, list[tuple[str, Path]]]:
-    """Hold back a part of each class, by chance."""
+    """Return the splits; those without a folder are a part of each class of train, by chance."""
     rng = np.random.default_rng(options.seed)
-    parts: dict[str, list[tuple[str, Path]]] = {name: [] for name in SPLITS}
+    parts = {name: list(found.get(name, ())) for name in SPLITS}
+    videos, parts["train"] = parts["train"], []
     for label in sorted({label for label, _ in videos}):
         files = [video for video in videos if video[0] == label]
-        order = [files[i] for i in rng.permutation(len(files))]
-        test = round(options.test_part * len(order))
-        val = round(options.val_part * len(order))
-        parts["test"] += order[:test]
-        parts["val"] += order[test : test + val]
-        parts["train"] += order[test + val :]
+        left = [files[i] for i in rng.permutation(len(files))]
+        held_back = {
+            name: round(part * len(files))
+            for name, part in (("test", options.test_part), ("val", options.val_part))
+            if name not in found
+        }
+        for name, count in held_back.items():
+            parts[name] += left[:count]
+            left = left[count:]
+        parts["train"] += left
     return parts
 
 
@@ -248,11 +262,7 @@ def _facts(name: str, labels: tuple[str, ...], splits: Mapping[str, Clips]) -> d
             for split, clips in splits.items()
         },
         "splits": {
-            split: {
-                "clips": len(clips),
-                "sha256": hashlib.sha256("\n".join(clips.names).encode()).hexdigest(),
-            }
-            for split, clips in splits.items()
+            split: {"clips": len(clips), "sha256": clips.sha256} for split, clips in splits.items()
         },
         "warnings": warnings,
     }

@@ -5,6 +5,7 @@ import logging
 import math
 import random
 from collections import Counter
+from pathlib import Path
 
 import av
 import cv2
@@ -164,7 +165,11 @@ def test_a_class_is_a_folder(tmp_path):
     for part in data.splits.values():
         for number, name in zip(part.labels, part.names, strict=True):
             assert f"/{data.labels[number]}/" in name
-    digest = hashlib.sha256("\n".join(data.splits["val"].names).encode()).hexdigest()
+    lines = [
+        f"{name.removeprefix(f'{tmp_path}/')} {Path(name).stat().st_size}"
+        for name in data.splits["val"].names
+    ]
+    digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     assert data.facts["splits"]["val"] == {"clips": 3, "sha256": digest}
     assert data.facts["warnings"] == []
 
@@ -192,6 +197,49 @@ def test_splits_of_folders_stay(tmp_path):
     data = opened(tmp_path)
     assert {name: len(part) for name, part in data.splits.items()} == {"train": 5, "test": 1}
     assert data.facts["warnings"] == ["test has no clip of nod"]
+
+
+def test_what_folders_do_not_split_is_held_back_from_train(tmp_path):
+    write_classes(tmp_path / "train", {"wave": 10, "nod": 20})
+    write_classes(tmp_path / "test", {"wave": 3, "nod": 1})
+    data = opened(tmp_path, val_part=0.2, test_part=0.5)
+    assert data.facts["classes"] == {
+        "train": {"nod": 16, "wave": 8},
+        "val": {"nod": 4, "wave": 2},
+        "test": {"nod": 1, "wave": 3},
+    }
+    assert not set(data.splits["train"].names) & set(data.splits["val"].names)
+    (tmp_path / "test").rename(tmp_path / "val")
+    data = opened(tmp_path, val_part=0.5, test_part=0.1)
+    assert {name: len(part) for name, part in data.splits.items()} == {
+        "train": 27,
+        "val": 4,
+        "test": 3,
+    }
+
+
+def test_the_digest_tells_other_videos_of_the_same_names(tmp_path):
+    write_classes(tmp_path / "a", {"wave": 2, "nod": 2})
+    (tmp_path / "a").rename(tmp_path / "b")
+    write_classes(tmp_path / "a", {"wave": 2, "nod": 2})
+
+    def digest(folder):
+        parts = opened(folder, val_part=0, test_part=0).facts["splits"]
+        return parts["train"]["sha256"]
+
+    before = digest(tmp_path / "a")
+    assert digest(tmp_path / "b") == before  # wherever the folder lies
+    write_video(tmp_path / "a" / "nod" / "00.mkv", levels=(10, 20, 30))
+    assert digest(tmp_path / "a") != before
+
+
+@pytest.mark.parametrize("change", [{"frames": 6}, {"size_px": 26}, {"seed": 2}])
+def test_the_digest_tells_how_clips_are_generated(change):
+    made = {"generated": "digits", "frames": 5, "size_px": 24, "train": 6, "val": 0, "test": 6}
+    one, same, other = (opened(**given).facts["splits"] for given in (made, made, made | change))
+    assert one == same
+    assert one["train"]["sha256"] != other["train"]["sha256"]
+    assert one["train"]["sha256"] != one["test"]["sha256"]
 
 
 @pytest.fixture
