@@ -19,7 +19,7 @@ from edgedl.bundle.manifest import Engine
 from edgedl.engines import tensorrt_api
 from edgedl.engines.build import build_engine, target_name
 from edgedl.engines.tensorrt_api import NetworkOptions, TensorRT
-from edgedl.errors import BundleError, MachineError
+from edgedl.errors import BundleError, DataError, MachineError
 from edgedl.export import gate
 from edgedl.export.assemble import assemble
 from edgedl.export.half import to_half
@@ -68,7 +68,7 @@ def export(
     Raises:
         BundleError: E400 no run, E432 ``out`` exists, E440 the graphs differ from the network,
             E441 a precision asked for by name loses too much, E425 TensorRT refused a graph.
-        DataError: E353, E354 nothing to calibrate on.
+        DataError: E353 nothing to measure or to calibrate on, E354 nothing fit to calibrate on.
         MachineError: E600, E601, E602 a target needs what this machine lacks.
     """
     options, out = options or ExportOptions(), Path(out)
@@ -77,6 +77,7 @@ def export(
     with new_folder(out, options.force) as folder:
         (folder / "graphs").mkdir()
         job = Job(run, options, folder, progress or (lambda _text: None))
+        _check_held_out(job)
         candidates = [_candidate(job, p) for p in gate.precisions_of(options.precision)]
         _measure_speed(job, candidates)
         _decide(job, candidates)
@@ -99,6 +100,22 @@ def _builders(targets: Sequence[str]) -> list[TensorRT]:
             raise MachineError("E601", msg)
         found.append(tensorrt_api.load("tensorrt"))
     return found
+
+
+def _check_held_out(job: Job) -> None:
+    """Raise when there is nothing to measure on, before any other work is done.
+
+    Raises:
+        DataError: E353 the data has no split test.
+    """
+    if not len(job.reported):
+        data = job.run.data_table
+        place = data.get("path") or data.get("generated")
+        msg = (
+            f"{place} has no split 'test', on which an export measures each precision; "
+            f"hold samples back in its [data] and train {job.run.path} again"
+        )
+        raise DataError("E353", msg)
 
 
 def _candidate(job: Job, precision: str) -> Candidate:

@@ -314,6 +314,18 @@ def test_flat_calibration_fails_the_export(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_nothing_held_out_is_said_before_any_work(run_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(run_folder, tmp_path / "run")
+    recipe = (tmp_path / "run" / "recipe.toml").read_text()
+    (tmp_path / "run" / "recipe.toml").write_text(recipe.replace("test = 24", "test = 0"))
+    said: list[str] = []
+    with pytest.raises(DataError, match=r"scenes has no split 'test'.* train .* again") as caught:
+        export(tmp_path / "run", tmp_path / "x.edge", QUICK, said.append)
+    assert caught.value.code == "E353"
+    assert said == ["preparing samples of test"]
+    assert not (tmp_path / "x.edge").exists()
+
+
 def test_weights_that_are_no_numbers(run_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(run_folder, tmp_path / "run")
     network = Run.open(tmp_path / "run").network()
