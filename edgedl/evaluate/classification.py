@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -72,10 +72,10 @@ class Classification:
         return [bool(x) for x in np.asarray(measurement.outputs) == self.truths]
 
 
-def some(labels: npt.NDArray[np.int64], limit: int) -> npt.NDArray[np.int64]:
+def some(samples: Sized, limit: int) -> npt.NDArray[np.int64]:
     """Return the rows of at most ``limit`` samples, spread evenly: files are sorted by class."""
-    count = min(limit, len(labels))
-    return np.asarray(np.arange(count) * len(labels) // count, np.int64)
+    count = min(limit, len(samples))
+    return np.asarray(np.arange(count) * len(samples) // count, np.int64)
 
 
 def prepare(spec: ImageSpec, pictures: Sequence[Any] | npt.NDArray[np.uint8]) -> npt.NDArray[Any]:

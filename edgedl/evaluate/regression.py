@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from edgedl.bundle import Given
 from edgedl.data.series import SeriesOptions, open_series, windows
+from edgedl.evaluate.classification import some
 from edgedl.evaluate.measurement import Measurement, with_interval
 from edgedl.metrics.interval import block_bootstrap
 from edgedl.metrics.regression import mae, r2, rmse
@@ -34,7 +35,7 @@ class Regression:
     def open(
         cls, spec: ModelSpec, data: Mapping[str, Any], split: str, limit: int | None
     ) -> Regression:
-        """Read or make a series; the first ``limit`` windows of a split."""
+        """Read or make a series; at most ``limit`` windows of a split, spread evenly over it."""
         assert spec.series is not None
         table = {**data, "inputs": spec.series.inputs, "outputs": spec.series.outputs}
         opened = open_series(options_from(SeriesOptions, table, "[data]"))
@@ -44,7 +45,10 @@ class Regression:
             empty = np.zeros((0, spec.series.window, columns[0]), np.float32)
             return cls(split, empty, np.zeros((0, columns[1]), np.float32))
         given, truths = windows(rows, spec.series)
-        return cls(split, given[:limit], truths[:limit])
+        if limit is not None:
+            places = some(truths, limit)
+            given, truths = given[places], truths[places]
+        return cls(split, given, truths)
 
     def __len__(self) -> int:
         return len(self.truths)
