@@ -13,6 +13,7 @@ import numpy as np
 
 from edgedl import timing
 from edgedl.bundle import GoldenSample, list_files, sha256_file, tensor_sha256, write_golden
+from edgedl.bundle.files import MAX_FILES
 from edgedl.bundle.manifest import (
     Calibration,
     Engine,
@@ -22,6 +23,7 @@ from edgedl.bundle.manifest import (
     PrecisionRecord,
     Refused,
 )
+from edgedl.errors import BundleError
 from edgedl.export.replay import margin
 from edgedl.export.report import ReportFacts, Sample, write_report
 from edgedl.export.to_onnx import read_facts
@@ -30,14 +32,34 @@ from edgedl.vocab import Vocab, labels_json
 if TYPE_CHECKING:
     from edgedl.evaluate import Measurement
     from edgedl.export.job import Candidate, Job
+    from edgedl.spec import ModelSpec
 
 GOLDEN = 8
 SAMPLES = 12
 
+_OTHER_FILES = 64  # graphs, engines and tables, with room to spare
 _GOLDEN_FROM = 200  # held-out samples the golden ones are chosen from
 _BACKEND = "onnxruntime"
 _FLOORS = {"fp32": 1e-4, "fp16": 5e-3, "int8-cpu": 2e-2, "int8-trt": 2e-2}
 _TEXTS_EQUAL = {"fp32": 1.0, "fp16": 1.0, "int8-cpu": 0.75, "int8-trt": 0.75}
+
+
+def golden_count(spec: ModelSpec) -> int:
+    """Return how many golden samples a bundle gets: fewer where they are long clips.
+
+    Raises:
+        BundleError: E406 not even one fits into a bundle.
+    """
+    pictures = spec.clip.frames if spec.clip else 1
+    room = MAX_FILES - _OTHER_FILES
+    count = min(GOLDEN, room // (pictures + 1))
+    if not count:
+        msg = (
+            f"one golden sample would be {pictures} pictures, a bundle has room for {room - 1}; "
+            "train on clips of fewer frames, e.g. --set data.frames=64"
+        )
+        raise BundleError("E406", msg)
+    return count
 
 
 def assemble(
@@ -45,7 +67,7 @@ def assemble(
 ) -> None:
     """Complete the bundle in ``job.folder``; the manifest is written last."""
     kept = [candidate for candidate in candidates if not candidate.problem]
-    job.say(f"writing {GOLDEN} golden samples, the report and the manifest")
+    job.say("writing golden samples, the report and the manifest")
     write_golden(job.folder / "golden", _golden(job, [c.precision for c in kept]))
     if job.spec.tokens:
         text = Vocab(job.spec.tokens).to_json()
@@ -69,7 +91,7 @@ def _golden(job: Job, precisions: Sequence[str]) -> list[GoldenSample]:
         given = [samples.inputs(row) for row in rows]
         tensors = [next(iter(models.values())).prepare(one) for one in given]
         clear = [min(margin(m, tensor) for m in models.values()) for tensor in tensors]
-        best = sorted(range(count), key=clear.__getitem__)[-GOLDEN:]
+        best = sorted(range(count), key=clear.__getitem__)[-golden_count(job.spec) :]
         return [
             GoldenSample(
                 name=f"{number:02}",

@@ -21,7 +21,7 @@ from edgedl.engines.build import build_engine, target_name
 from edgedl.engines.tensorrt_api import NetworkOptions, TensorRT
 from edgedl.errors import BundleError, DataError, MachineError
 from edgedl.export import gate
-from edgedl.export.assemble import assemble
+from edgedl.export.assemble import assemble, golden_count
 from edgedl.export.half import to_half
 from edgedl.export.job import Candidate, Job, Say
 from edgedl.export.options import ExportOptions
@@ -66,14 +66,16 @@ def export(
         The bundle, opened and checked.
 
     Raises:
-        BundleError: E400 no run, E432 ``out`` exists, E440 the graphs differ from the network,
-            E441 a precision asked for by name loses too much, E425 TensorRT refused a graph.
+        BundleError: E400 no run, E406 its clips are too long for a bundle, E432 ``out`` exists,
+            E440 the graphs differ from the network, E441 a precision asked for by name loses too
+            much, E425 TensorRT refused a graph.
         DataError: E353 nothing to measure or to calibrate on, E354 nothing fit to calibrate on.
         MachineError: E600, E601, E602 a target needs what this machine lacks.
     """
     options, out = options or ExportOptions(), Path(out)
     builders = _builders(options.targets)
     run = Run.open(run_path)
+    golden_count(run.model_spec)
     with new_folder(out, options.force) as folder:
         (folder / "graphs").mkdir()
         job = Job(run, options, folder, progress or (lambda _text: None))

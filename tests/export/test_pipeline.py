@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny_kinds import FADES
 
 from edgedl.bundle import Bundle
 from edgedl.data.scenes import Scenes
@@ -24,6 +25,7 @@ from edgedl.metrics.interval import wilson
 from edgedl.models.weights import save_weights
 from edgedl.runtime.pipeline import load
 from edgedl.runtime.verify import verify
+from edgedl.spec import ClipSpec
 from edgedl.train.run_folder import Run
 
 QUICK = ExportOptions(held_out=16, calibration=8, rounds=30)
@@ -324,6 +326,18 @@ def test_nothing_held_out_is_said_before_any_work(run_folder: Path, tmp_path: Pa
     assert caught.value.code == "E353"
     assert said == ["preparing samples of test"]
     assert not (tmp_path / "x.edge").exists()
+
+
+def test_clips_too_long_for_a_bundle_are_said_before_any_work(
+    run_folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(run_folder, tmp_path / "run")
+    spec = dataclasses.replace(FADES, clip=ClipSpec(frames=500))
+    (tmp_path / "run" / "spec.json").write_text(json.dumps(spec.to_dict()))
+    said: list[str] = []
+    with pytest.raises(BundleError, match="500 pictures"):
+        export(tmp_path / "run", tmp_path / "x.edge", QUICK, said.append)
+    assert said == []
 
 
 def test_weights_that_are_no_numbers(run_folder: Path, tmp_path: Path) -> None:
