@@ -1,6 +1,7 @@
 """Changes of training batches that leave their class as it is; whole batches at once.
 
-All take and return pictures (N, C, H, W), uint8 or float32; chance comes from PyTorch's global
+All take and return pictures (N, C, H, W), uint8 or float32; a clip is one whose C is the channels
+of its frames one after the other, so that all change alike. Chance comes from PyTorch's global
 generator, which the training loop seeds before every step.
 """
 
@@ -77,7 +78,12 @@ class AugmentOptions:
 
 
 def augment(
-    pictures: Tensor, options: AugmentOptions, *, epoch: int = 0, indices: Tensor | None = None
+    pictures: Tensor,
+    options: AugmentOptions,
+    *,
+    epoch: int = 0,
+    indices: Tensor | None = None,
+    frames: int = 1,
 ) -> Tensor:
     """Change pictures (N, C, H, W) as ``options`` say; all but mixup and time jitter.
 
@@ -86,6 +92,7 @@ def augment(
         options: What to do.
         epoch: For ``flip = "alternate"``.
         indices: (N,) int64, which sample of the data each picture is; for the same.
+        frames: Of a clip; its C is this many times its frames' channels.
 
     Returns:
         Pictures of the same type; the given ones are left as they are.
@@ -98,7 +105,7 @@ def augment(
         moves = torch.randint(-options.translate, options.translate + 1, (2, len(pictures)))
         pictures = move(pictures, moves[0], moves[1], options.padding)
     if options.brightness or options.contrast or options.saturation or options.hue:
-        pictures = recolour(pictures, options)
+        pictures = recolour(pictures, options, frames)
     if options.erase:
         fill = options.fill / 255 if pictures.is_floating_point() else options.fill
         pictures = erase(pictures, options.erase, fill)
@@ -151,19 +158,19 @@ def warp(pictures: Tensor, matrices: Tensor) -> Tensor:
     return _as(out, pictures)
 
 
-def recolour(pictures: Tensor, options: AugmentOptions) -> Tensor:
+def recolour(pictures: Tensor, options: AugmentOptions, frames: int = 1) -> Tensor:
     """Turn the colours, then change saturation, contrast and brightness; (N, C, H, W) in rgb."""
     full = 1.0 if pictures.is_floating_point() else 255.0
-    x = pictures.float()
-    n, channels = x.shape[:2]
+    n, channels = len(pictures), pictures.shape[1] // frames
+    x = pictures.float().reshape(n, frames, channels, *pictures.shape[2:])
     if channels == 3 and (options.hue or options.saturation):
         x = _turned(x, _around(n, 2 * math.pi * options.hue), 1 + _around(n, options.saturation))
     if options.contrast:
-        mean = x.mean(dim=(1, 2, 3), keepdim=True)
-        x = mean + (x - mean) * (1 + _around(n, options.contrast)).view(-1, 1, 1, 1)
+        mean = x.mean(dim=(1, 2, 3, 4), keepdim=True)
+        x = mean + (x - mean) * (1 + _around(n, options.contrast)).view(-1, 1, 1, 1, 1)
     if options.brightness:
-        x = x + full * _around(n, options.brightness).view(-1, 1, 1, 1)
-    return _as(x.clamp(0, full), pictures)
+        x = x + full * _around(n, options.brightness).view(-1, 1, 1, 1, 1)
+    return _as(x.flatten(1, 2).clamp(0, full), pictures)
 
 
 def erase(pictures: Tensor, side: int, fill: float) -> Tensor:
@@ -250,7 +257,7 @@ def _affine(n: int, options: AugmentOptions) -> Tensor:
 
 
 def _turned(x: Tensor, angle: Tensor, factor: Tensor) -> Tensor:
-    """Turn colours (N, 3, H, W) by angles (N,) around grey and stretch them by factors (N,).
+    """Turn colours (N, T, 3, H, W) by angles (N,) around grey and stretch them by factors (N,).
 
     A linear map of each pixel: in the plane of equal r + g + b, a rotation.
     """
@@ -258,7 +265,7 @@ def _turned(x: Tensor, angle: Tensor, factor: Tensor) -> Tensor:
     grey = torch.full((3, 3), 1 / 3)
     across = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
     colour = cos * (torch.eye(3) - grey) + sin * across
-    return torch.einsum("nij,njhw->nihw", grey + factor.view(-1, 1, 1) * colour, x)
+    return torch.einsum("nij,ntjhw->ntihw", grey + factor.view(-1, 1, 1) * colour, x)
 
 
 def _around(n: int, most: float) -> Tensor:

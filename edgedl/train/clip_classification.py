@@ -99,7 +99,9 @@ class ClipClassification:
         if dataclasses.replace(options, time_jitter=0) != AugmentOptions():
             n, frames, channels, *side = clips.shape
             as_one = clips.reshape(n, frames * channels, *side)  # all frames change alike
-            clips = augment(as_one, options).reshape(n, frames, channels, *side)
+            epoch = self._order.epoch(step)
+            changed = augment(as_one, options, epoch=epoch, indices=rows, frames=frames)
+            clips = changed.reshape(n, frames, channels, *side)
         return self._normalized(clips), self._labels[rows]
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:

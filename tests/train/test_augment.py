@@ -192,6 +192,33 @@ def test_saturation_scales_the_distance_to_grey():
     assert 0.6 <= factors.min() < 0.7
 
 
+EVERYTHING = AugmentOptions(
+    translate=2, flip="random", rotate=5, scale=0.1, shear=5, brightness=0.1, saturation=0.1,
+    hue=0.1, erase=2,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("frames", [2, 3])
+def test_each_frame_of_a_clip_changes_as_if_it_were_alone(frames, channels):
+    clips = pictures(channels=frames * channels, dtype=torch.float32)
+    torch.manual_seed(1)
+    got = augment(clips, EVERYTHING, frames=frames)
+    for t in range(frames):
+        own = slice(t * channels, (t + 1) * channels)
+        torch.manual_seed(1)
+        torch.testing.assert_close(got[:, own], augment(clips[:, own], EVERYTHING))
+
+
+def test_contrast_keeps_the_mean_of_a_clip():
+    dark, light = torch.full((200, 1, 4, 4), 0.25), torch.full((200, 1, 4, 4), 0.75)
+    got = augment(torch.cat((dark, light), dim=1), AugmentOptions(contrast=0.3), frames=2)
+    torch.testing.assert_close(got.mean(dim=(1, 2, 3)), torch.full((200,), 0.5))
+    differences = got[:, 1] - got[:, 0]
+    assert 0.6 < differences.max() <= 0.65
+    assert 0.35 <= differences.min() < 0.4
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_erase(dtype):
     x = pictures(n=300, dtype=dtype).clamp(min=1 if dtype == torch.uint8 else 0.01)

@@ -125,6 +125,26 @@ def test_all_frames_of_a_clip_change_alike():
     assert 2 < sum(mirrored) < 18
 
 
+def test_alternating_flips_alternate():
+    plain, moved = open_task(tiny()), open_task(tiny(augment__flip="alternate"))
+    seen = [{}, {}]
+    for step in range(24):  # two epochs of 240 // 20 steps
+        before, after = plain.batch(step)[0], moved.batch(step)[0]
+        for a, b, row in zip(after, before, plain._order.indices(step), strict=True):
+            seen[step // 12][int(row)] = not torch.equal(a, b)
+    assert seen[0].keys() == seen[1].keys()
+    assert all(seen[1][row] != mirrored for row, mirrored in seen[0].items())
+
+
+@pytest.mark.parametrize("channels", ["gray8", "rgb8"])
+def test_colours_of_clips_turn_and_greys_do_not(channels):
+    recipe = {"data__generated": "scenes", "data__frames": 3, "image__pixel_format": channels}
+    plain = open_task(tiny(**recipe))
+    turned = open_task(tiny(**recipe, augment__hue=0.3))
+    before, after = plain.batch(0)[0], turned.batch(0)[0]
+    assert torch.equal(before, after) == (channels == "gray8")
+
+
 def test_jitter_keeps_the_order_of_frames():
     plain, jittered = open_task(tiny()), open_task(tiny(augment__time_jitter=2))
     torch.manual_seed(1)
