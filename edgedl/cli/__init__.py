@@ -51,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EdgedlError as err:
         print(f"error[{err.code}] {err}", file=sys.stderr)
         return err.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except OSError as err:
         if err.errno != errno.ENAMETOOLONG:
             raise
@@ -61,9 +64,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
     return code
 
 

@@ -115,6 +115,11 @@ def _print_result(trained: Run) -> None:
                 f"{trained.path}: {metric.name} {metric.show(found[metric.name])} "
                 f"(95 %: {low} to {high}) on {split}, n = {found['n']}"
             )
+    if folds := metrics.get("folds"):
+        print(
+            f"{len(folds['scores'])} folds: {folds['mean']:.4f} ± {folds['std']:.4f} "
+            "(standard deviation) on what each held back; the best is kept"
+        )
     print(f"{metrics['steps']} steps in {metrics['seconds']:.0f} s, {metrics['precision']}")
     if metrics["ended_by"] == "minutes":
         print(
@@ -158,6 +163,8 @@ def _lines(every_s: float = 15.0) -> Callable[[Progress], None]:
 
     def show(progress: Progress) -> None:
         nonlocal told_s
+        if progress.elapsed_s < told_s:  # the next fold
+            told_s = 0.0
         if progress.elapsed_s - told_s >= every_s:
             told_s = progress.elapsed_s
             print(f"training {progress.done:4.0%}  {_state(progress)}", file=sys.stderr, flush=True)

@@ -135,7 +135,11 @@ def _read(path: Path) -> dict[str, Tensor]:
     for key in ("state_dict", "model"):
         table = table.get(key, table) if isinstance(table, dict) else table
     tensors = table if isinstance(table, dict) else {}
-    tensors = {name: tensor for name, tensor in tensors.items() if isinstance(tensor, Tensor)}
+    tensors = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if isinstance(name, str) and isinstance(tensor, Tensor)
+    }
     if not tensors:
         msg = f"{path} holds no named tensors; save a state_dict"
         raise BundleError("E410", msg)

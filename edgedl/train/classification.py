@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from edgedl.data.pictures import Pictures, PicturesOptions, open_pictures
-from edgedl.errors import DataError
+from edgedl.errors import ConfigError, DataError
+from edgedl.models.blocks import ImageClassifier
 from edgedl.models.build import build, model_options, model_table
 from edgedl.models.weights import load_backbone
 from edgedl.options import options_from
@@ -23,9 +25,12 @@ from edgedl.train.losses import ClassLoss
 from edgedl.train.order import Order, rng
 from edgedl.train.pixels import ImageOptions, affine, image_spec, normalising, resized
 from edgedl.train.recipe import Recipe
+from edgedl.train.task import train_part
 
 if TYPE_CHECKING:
     from edgedl.train.task import Batch, Fold
+
+log = logging.getLogger(__name__)
 
 _MEASURED_AT_ONCE = 500
 _SOME_PICTURES = 5000  # what a network's first layer may be set from
@@ -51,8 +56,14 @@ class ClassificationRecipe(Recipe):
 
     def __post_init__(self) -> None:
         Recipe.__post_init__(self)
+        if self.augment.time_jitter:
+            msg = f"augment.time_jitter is for clips; got {self.augment.time_jitter} for pictures"
+            raise ConfigError("E205", msg)
         model_options(_without_start(self.model), "recipe [model]")
-        options_from(_Start, _start(self.model), "recipe [model]")
+        start = options_from(_Start, _start(self.model), "recipe [model]")
+        if start.freeze and not start.weights:
+            msg = "model.freeze keeps what was learnt elsewhere; name it: model.weights"
+            raise ConfigError("E205", msg)
         self.image.check()
 
 
@@ -78,7 +89,7 @@ class Classification:
         if len(data.labels) < 2:
             msg = f"{recipe.data.path}: a classifier needs at least 2 classes; got {data.labels}"
             raise DataError("E352", msg)
-        train, val = data.splits["train"], data.splits.get("val")
+        train, val = train_part(data.splits), data.splits.get("val")
         if fold is not None:
             train, val = _fold(train, fold, recipe.data.seed)
         self._recipe, self.facts = recipe, data.facts
@@ -105,15 +116,30 @@ class Classification:
             sizes["size_hw"] = image.size_hw
         self.model = model_table(options, **sizes, classes=classes)
         self.network = self.kept = build(self.model, "recipe [model]")
-        start = options_from(_Start, _start(recipe.model), "recipe [model]")
-        if start.weights:
-            load_backbone(self.network, Path(start.weights))
-        elif hasattr(self.network, "init_from"):
+        if hasattr(self.network, "init_from"):
             every = max(1, len(self._pixels) // _SOME_PICTURES)  # files are sorted by class
             cast("Any", self.network).init_from(self._normalized(self._pixels[::every]))
-        self._frozen: list[nn.Module] = []
-        if start.freeze:
-            self._frozen = _freeze(self.network)
+        start = options_from(_Start, _start(recipe.model), "recipe [model]")
+        if start.weights:
+            _start_from(self.network, start)
+        self._try()
+
+    def _try(self) -> None:
+        """Refuse pictures that are too small for the network.
+
+        Raises:
+            ConfigError: E205.
+        """
+        with torch.no_grad():
+            try:
+                self.network.eval()(self._normalized(self._pixels[:1]))
+            except RuntimeError as err:
+                height, width = self._pixels.shape[2:]
+                msg = (
+                    f"model.family {self.model['family']!r} takes no pictures of {height} x "
+                    f"{width} pixels; set image.size_hw, e.g. [32, 32]"
+                )
+                raise ConfigError("E205", msg) from err
 
     def batch(self, step: int) -> Batch:
         """Return pictures (N, C, H, W) float32 and labels (N,), or parts of classes (N, K)."""
@@ -129,8 +155,6 @@ class Classification:
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         """Return the mean cross-entropy."""
-        for module in self._frozen:  # frozen layers keep their statistics, too
-            module.eval()
         pictures, labels = batch
         return self._loss(network(pictures), labels)
 
@@ -162,12 +186,34 @@ def _fold(train: Pictures, fold: Fold, seed: int) -> tuple[Pictures, Pictures]:
     return train.take(np.flatnonzero(~is_val)), train.take(np.flatnonzero(is_val))
 
 
-def _freeze(network: nn.Module) -> list[nn.Module]:
-    """Freeze all but the head; return the modules that stay in evaluation mode."""
-    head = str(getattr(network, "head", ""))
-    for name, parameter in network.named_parameters():
-        parameter.requires_grad_(name.startswith(f"{head}."))
-    return [module for name, module in network.named_modules() if name and name != head]
+def _start_from(network: nn.Module, start: _Start) -> None:
+    """Load a weights file, say what of it did not fit, and freeze what did.
+
+    Raises:
+        BundleError: E403, E410, E413 of ``load_backbone``.
+        ConfigError: E205 a part would be frozen as chance made it.
+    """
+    if not isinstance(network, ImageClassifier):
+        msg = "model.weights is for networks of pictures whose head alone depends on the classes"
+        raise ConfigError("E205", msg)
+    loaded = load_backbone(network, Path(start.weights))
+    fresh = [
+        name
+        for name in loaded.kept
+        if not name.startswith(f"{network.head}.") and not name.endswith("num_batches_tracked")
+    ]
+    if fresh:
+        told = f"{', '.join(fresh[:3])}{' …' if len(fresh) > 3 else ''}"
+        msg = (
+            f"{start.weights} has nothing that fits {len(fresh)} of {len(network.state_dict())} "
+            f"tensors of the network: {told}"
+        )
+        if start.freeze:
+            msg += "; model.freeze would keep them as chance made them: set model.stem and width"
+            raise ConfigError("E205", f"{msg} as in the file, or model.freeze = false")
+        log.warning("%s; they begin by chance", msg)
+    if start.freeze:
+        network.freeze()
 
 
 def _start(model: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from edgedl.errors import ConfigError
+from edgedl.errors import BundleError, ConfigError
 from edgedl.train.checkpoint import copy_into, load_checkpoint, save_checkpoint
 from edgedl.train.choose import Manner, choose_manner, lay_out
 from edgedl.train.ema import RunningMean
@@ -49,7 +51,7 @@ def fit(
     Raises:
         ConfigError: E205 a length in epochs for data without.
         DataError: E350 the loss is not a number.
-        BundleError: E434 the checkpoint cannot be used.
+        BundleError: E434 the checkpoint cannot be used, E436 it was made with other data.
         Stopped: A signal ended it; the checkpoint says all.
     """
     training = Training(task, recipe)
@@ -69,7 +71,7 @@ def fit(
             if checkpoint and (is_due or signals.caught or training.history.ended_by):
                 training.save(checkpoint)
                 saved_s = time.monotonic()
-            if signals.caught and not training.history.ended_by:
+            if signals.caught:
                 raise Stopped(training.history.steps, signals.caught)
     training.finish()
     return training.history
@@ -102,7 +104,15 @@ class Training:
     def start(self) -> None:
         """Begin at step 0 in the manner that is the fastest."""
         task = self._task
+        has_val = self._options.folds or "val" in task.facts.get("splits", {"val"})
+        if self._options.early_stop and not has_val:
+            msg = (
+                f"train.early_stop is {self._options.early_stop}, but the data has no split val to "
+                "stop by; hold some back, or set train.early_stop = 0"
+            )
+            raise ConfigError("E205", msg)
         torch.manual_seed(mixed(self._recipe.seed, 0))
+        self.history.data = _digest(task.facts)
         manner, took_ms = choose_manner(task.network, task.loss, task.batch(0), self._options)
         self.history.step_ms = {name: round(ms, 2) for name, ms in took_ms.items()}
         self._set_up(manner)
@@ -110,10 +120,20 @@ class Training:
     def load(self, path: Path) -> None:
         """Go on where ``save`` was called."""
         tensors, state = load_checkpoint(path)
-        state["losses"] = [tuple(item) for item in state["losses"]]
-        state["scores"] = [tuple(item) for item in state["scores"]]
-        state["pending"] = tuple(state["pending"])
-        self.history = History(**state)
+        try:
+            state["losses"] = [tuple(item) for item in state["losses"]]
+            state["scores"] = [tuple(item) for item in state["scores"]]
+            state["pending"] = tuple(state["pending"])
+            self.history = History(**state)
+        except (KeyError, TypeError) as err:
+            msg = f"{path} is of another version of edgedl; start again with --force"
+            raise BundleError("E434", msg) from err
+        if self.history.data != _digest(self._task.facts):
+            msg = (
+                f"the data is not what it was when {path} was written, so that what was held back "
+                "may have been learnt; put it back as it was, or start again with --force"
+            )
+            raise BundleError("E436", msg)
         self._set_up(Manner(self.history.precision, self.history.is_channels_last))
         copy_into(self._network.state_dict(), tensors, "network.")
         if self._mean:
@@ -217,6 +237,12 @@ class Training:
             value = self._task.score(network)
         if value == value and self.history.add_score(value) and self._options.keep == "best":
             self._best = _weights(network)
+
+
+def _digest(facts: Mapping[str, Any]) -> str:
+    """Return a digest of what ``data.json`` says of the splits."""
+    splits = json.dumps(facts.get("splits"), sort_keys=True)
+    return hashlib.sha256(splits.encode()).hexdigest()
 
 
 def _weights(network: nn.Module) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from edgedl.errors import DataError
 
@@ -14,7 +15,7 @@ class Progress:
     Attributes:
         done: 0..1.
         step: Steps made.
-        loss: Mean loss since the last report.
+        loss: The latest mean loss.
         score: The latest validation score, None before the first.
         elapsed_s: Seconds since the first step.
     """
@@ -39,10 +40,11 @@ class History:
             of more, so that few are kept.
         scores: (step, validation score).
         measured: Validations that were due so far.
-        best_score: The score of the weights that were kept; None where nothing was measured.
+        best_score: The highest of the scores; None where nothing was measured.
         stale: Validations since the best.
         ended_by: ``steps``, ``minutes`` or ``early stop``; empty while it goes on.
         step_ms: What each manner took per step where several were tried.
+        data: Digest of the data's splits.
         pending: Sum and count of the losses that are not in ``losses`` yet.
     """
 
@@ -57,12 +59,19 @@ class History:
     stale: int = 0
     ended_by: str = ""
     step_ms: dict[str, float] = field(default_factory=dict)
+    data: str = ""
     pending: tuple[float, int] = (0.0, 0)
 
     @property
     def recent_loss(self) -> float:
         """The latest mean loss, not a number before the first step."""
         return self.losses[-1][1] if self.losses else float("nan")
+
+    def kept_score(self, keep: Literal["best", "last"]) -> float | None:
+        """Return the score of the weights that are kept; None where nothing was measured."""
+        if keep == "best" or not self.scores:
+            return self.best_score
+        return self.scores[-1][1]
 
     def add_loss(self, value: float, rate: float) -> None:
         """Note the loss of step ``steps``.

@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Trained:
-    """A task with the weights to keep, and how it got them."""
+    """A task with the weights to keep, how it got them, and the scores of all folds."""
 
     task: Task
     history: History
+    scores: list[float]
 
 
 def train(
@@ -70,39 +71,46 @@ def train(
     else:
         assert recipe is not None
         resolved = read_recipe(recipe, overrides)
-        _clear(out, force)
+        _check_place(place, force)
     with new_folder(out, force or resume) as folder, torch.random.fork_rng(devices=[]):
-        trained = [_train_once(resolved, place, fold, progress) for fold in _folds(resolved)]
+        trained = _train_all(resolved, place, progress, resume)
         _write(folder, resolved, trained)
     shutil.rmtree(place, ignore_errors=True)
     return Run.open(out)
 
 
-def _train_once(
-    recipe: Recipe, place: Path, fold: Fold | None, progress: Report | None
-) -> _Trained:
-    """Train, or finish training, one network."""
-    task = open_task(recipe, fold)
-    try:
-        name = "last" if fold is None else f"fold-{fold.index}"
-        place.mkdir(parents=True, exist_ok=True)
-        write_file(place / "recipe.toml", to_toml(recipe.to_dict()))
-        history = fit(task, recipe, place / "checkpoints" / f"{name}.safetensors", progress)
-    finally:
-        task.close()
-    return _Trained(task, history)
+def _train_all(recipe: Recipe, place: Path, progress: Report | None, resume: bool) -> _Trained:
+    """Train once, or once for each fold, and return the best."""
+    best, scores = None, []
+    for number, fold in enumerate(_folds(recipe)):
+        task = open_task(recipe, fold)
+        try:
+            if not (resume or number):  # only now: the data is there and can be used
+                shutil.rmtree(place, ignore_errors=True)
+            name = "last" if fold is None else f"fold-{fold.index}"
+            place.mkdir(parents=True, exist_ok=True)
+            write_file(place / "recipe.toml", to_toml(recipe.to_dict()))
+            history = fit(task, recipe, place / "checkpoints" / f"{name}.safetensors", progress)
+        finally:
+            task.close()
+        score = history.kept_score(recipe.train.keep)
+        if best is None or (score is not None and score > max(scores)):
+            best = task, history
+        scores.append(float("nan") if score is None else score)
+    assert best is not None
+    return _Trained(*best, scores)
 
 
-def _write(folder: Path, recipe: Recipe, trained: list[_Trained]) -> None:
-    """Measure the best of what was trained, and write the run."""
-    best = max(trained, key=lambda one: one.history.best_score or 0.0)
-    task, history = best.task, best.history
+def _write(folder: Path, recipe: Recipe, trained: _Trained) -> None:
+    """Measure what was trained, and write the run."""
+    task, history = trained.task, trained.history
     data = recipe.to_dict().get("data", {})
-    measured = {split: measure(task, data, split) for split in ("val", "test")}
+    splits = ("test",) if recipe.train.folds else ("val", "test")  # other folds learnt from val
+    measured = {split: measure(task, data, split) for split in splits}
     found = {split: m.metrics for split, m in measured.items() if m is not None}
     metrics = {"task": recipe.task, **found, **_about(recipe, history)}
-    if len(trained) > 1:
-        metrics["folds"] = _about_folds(trained)
+    if recipe.train.folds:
+        metrics["folds"] = _about_folds(trained.scores)
     write_run(folder, recipe, task, metrics)
     (folder / "curves.png").write_bytes(curves(history))
     write_report(Run.open(folder), measured, folder / "report.html")
@@ -124,14 +132,10 @@ def _about(recipe: Recipe, history: History) -> dict[str, Any]:
     }
 
 
-def _about_folds(trained: list[_Trained]) -> dict[str, Any]:
-    """Return the validation scores of all folds, their mean and standard deviation."""
-    scores = torch.tensor([one.history.best_score or 0.0 for one in trained], dtype=torch.float64)
-    return {
-        "scores": scores.tolist(),
-        "mean": float(scores.mean()),
-        "std": float(scores.std()),
-    }
+def _about_folds(scores: list[float]) -> dict[str, Any]:
+    """Return the scores of all folds on what each held back, their mean and deviation."""
+    values = torch.tensor(scores, dtype=torch.float64)
+    return {"scores": scores, "mean": float(values.mean()), "std": float(values.std())}
 
 
 def _folds(recipe: Recipe) -> list[Fold | None]:
@@ -139,23 +143,23 @@ def _folds(recipe: Recipe) -> list[Fold | None]:
     return [Fold(index, count) for index in range(count)] or [None]
 
 
-def _clear(out: Path, force: bool) -> None:
-    """Refuse to begin where an unfinished training lies, or remove that.
+def _check_place(place: Path, force: bool) -> None:
+    """Refuse to begin where an unfinished training lies, or something else.
 
     Raises:
-        BundleError: E435 without ``force``.
+        BundleError: E435 without ``force``, E432 it is nothing that a training left.
     """
-    place = unfinished(out)
     if not place.exists():
         return
+    if not (place / "recipe.toml").is_file():
+        msg = f"{place} is in the way and no unfinished training; move it, or take another --out"
+        raise BundleError("E432", msg)
     if not force:
         msg = (
             f"{place} holds a training that has not ended; go on with --resume, or begin again "
             "with --force"
         )
         raise BundleError("E435", msg)
-    if (place / "recipe.toml").is_file():
-        shutil.rmtree(place)
 
 
 def _resumed_recipe(recipe: str | Path | None, out: Path, overrides: Mapping[str, Any]) -> Recipe:

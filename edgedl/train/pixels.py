@@ -47,12 +47,15 @@ class ImageOptions:
         """Refuse values that fit no picture, before the data is read.
 
         Raises:
-            ConfigError: E205 out of range.
+            ConfigError: E205 out of range, or mean without std.
         """
         given = self.given()
         example = {"size_hw": (32, 32), **plain(given.get("pixel_format", "rgb8"))}
         if "pixel_format" in given or not {"mean", "std"} & given.keys():
             options_from(ImageSpec, {**example, **given}, "recipe [image]")
+        if len({"mean", "std"} & given.keys()) == 1:
+            msg = "image.mean and image.std belong together: give both, or none"
+            raise ConfigError("E205", msg)
 
 
 def image_spec(options: ImageOptions, pictures: Sequence[U8Array]) -> ImageSpec:

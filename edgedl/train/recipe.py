@@ -102,6 +102,10 @@ def override(table: dict[str, Any], record: type[Recipe], overrides: Mapping[str
     Raises:
         ConfigError: E203 a key that is unknown or in more than one section.
     """
+    lengths = {given.split(".")[-1] for given in overrides} & {"epochs", "steps"}
+    if len(lengths) == 2:
+        msg = "override: either epochs or steps says how long to train; got both, leave one out"
+        raise ConfigError("E205", msg)
     family_first = sorted(overrides.items(), key=lambda item: item[0].split(".")[-1] != "family")
     for given, value in family_first:
         key = _full_key(given, _keys(record, table))

@@ -84,3 +84,18 @@ def test_a_name_too_long_for_the_file_system(capsys: pytest.CaptureFixture[str])
     err = capsys.readouterr().err
     assert err.startswith("error[E100] xxx")
     assert err.endswith("...: the name of a file is too long\n")
+
+
+def test_a_reader_that_has_gone_is_no_bug() -> None:
+    script = """
+import sys
+import edgedl.cli as cli
+def write(args):
+    raise BrokenPipeError(32, "Broken pipe")
+cli.inspect.run = write
+sys.argv[1:] = ["inspect", "x.edge"]
+cli.run_cli()
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (141, "")

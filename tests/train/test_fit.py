@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from edgedl.errors import BundleError, ConfigError, DataError
+from edgedl.train.checkpoint import load_checkpoint, save_checkpoint
 from edgedl.train.fit import fit
 from edgedl.train.optimizer import OptimizerOptions
 from edgedl.train.options import TrainOptions
@@ -268,6 +269,51 @@ def test_a_signal_saves_and_stops(tmp_path, number):
     fit(resumed, recipe(), path)
     fit(straight, recipe())
     assert torch.equal(weights(resumed), weights(straight))
+
+
+def test_a_signal_in_the_last_step_stops_what_would_come_after(tmp_path):
+    path, task = tmp_path / "last.safetensors", Line()
+    loss, count = task.loss, itertools.count()
+
+    def signalled(network, batch):
+        if next(count) == 9:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return loss(network, batch)
+
+    task.loss = signalled
+    with pytest.raises(Stopped):
+        fit(task, recipe(steps=10), path)
+    assert fit(Line(), recipe(steps=10), path).steps == 10
+
+
+def test_other_data_is_not_gone_on_with(tmp_path):
+    path, task = tmp_path / "last.safetensors", Line()
+    task.facts = {"splits": {"train": {"sha256": "1"}}}
+    fit(task, recipe(steps=5), path)
+    again = Line()
+    again.facts = {"splits": {"train": {"sha256": "2"}}}
+    with pytest.raises(BundleError, match="the data is not what it was when") as err:
+        fit(again, recipe(steps=5), path)
+    assert err.value.code == "E436"
+
+
+@pytest.mark.parametrize("change", [{"mood": 1}, {"losses": None}])
+def test_a_checkpoint_of_another_version(tmp_path, change):
+    path = tmp_path / "last.safetensors"
+    fit(Line(), recipe(steps=5), path)
+    tensors, state = load_checkpoint(path)
+    state |= change
+    save_checkpoint(path, tensors, {k: v for k, v in state.items() if v is not None})
+    with pytest.raises(BundleError, match="is of another version of edgedl") as err:
+        fit(Line(), recipe(steps=5), path)
+    assert err.value.code == "E434"
+
+
+def test_early_stop_needs_something_to_stop_by():
+    task = Line()
+    task.facts = {"splits": {"train": {}, "test": {}}}
+    with pytest.raises(ConfigError, match=r"train.early_stop is 3, but the data has no split val"):
+        fit(task, recipe(early_stop=3))
 
 
 def test_a_second_signal_acts_at_once():

@@ -57,9 +57,9 @@ def test_epochs_and_steps_replace_each_other():
 
 
 def test_another_family_leaves_the_options_of_the_first_behind():
-    given = {"width": 0.5, "model.freeze": True, "family": "mobilenetv3-small"}
+    given = {"width": 0.5, "model.weights": "x.pt", "family": "mobilenetv3-small"}
     recipe = read_recipe("mnist-cnn", given)
-    assert recipe.model == {"family": "mobilenetv3-small", "width": 0.5, "freeze": True}
+    assert recipe.model == {"family": "mobilenetv3-small", "width": 0.5, "weights": "x.pt"}
 
 
 def test_resolved_recipe_keeps_overrides(tmp_path):

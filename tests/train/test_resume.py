@@ -11,7 +11,7 @@ import pytest
 import torch
 from idx_files import write_quarters
 
-from edgedl.errors import BundleError
+from edgedl.errors import BundleError, DataError
 from edgedl.train import Run, train
 
 TINY = {
@@ -103,6 +103,25 @@ def test_an_unfinished_training_is_not_overwritten(options, tmp_path):
         train("mnist-cnn", out, options)
     assert e.value.code == "E435"
     assert train("mnist-cnn", out, {**options, "train.steps": 5}, force=True).metrics["steps"] == 5
+
+
+def test_what_was_learnt_is_not_lost_to_a_mistake(options, tmp_path):
+    out = unfinished(options, tmp_path)
+    left = out.with_name("run.unfinished")
+    with pytest.raises(DataError, match="no data at"):
+        train("mnist-cnn", out, {**options, "data.path": "nowhere"}, force=True)
+    assert (left / "recipe.toml").is_file()
+    assert list(left.rglob("*.safetensors"))
+
+
+def test_what_is_no_training_is_left_alone(options, tmp_path):
+    left = tmp_path / "run.unfinished"
+    left.mkdir()
+    (left / "thesis.txt").write_text("years")
+    with pytest.raises(BundleError, match="is in the way and no unfinished training") as error:
+        train("mnist-cnn", tmp_path / "run", options, force=True)
+    assert error.value.code == "E432"
+    assert (left / "thesis.txt").read_text() == "years"
 
 
 def test_another_recipe_is_refused(options, tmp_path):

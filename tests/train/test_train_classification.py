@@ -9,12 +9,14 @@ import pytest
 import torch
 from idx_files import quarters, write_quarters
 from losses import first_and_last_loss
+from safetensors.torch import load_file, save_file
 
 from edgedl.errors import ConfigError
 from edgedl.runtime.preprocess import Preprocessor
 from edgedl.train import Run, train
 from edgedl.train.augment import AugmentOptions
 from edgedl.train.classification import ImageOptions, image_spec
+from edgedl.train.history import History
 from edgedl.train.losses import ClassLoss
 from edgedl.train.options import TrainOptions
 from edgedl.train.task import Fold
@@ -179,7 +181,21 @@ def test_folds_are_measured_together(folder, tmp_path):
     assert len(folds["scores"]) == 2
     assert folds["mean"] == pytest.approx(np.mean(folds["scores"]))
     assert folds["std"] == pytest.approx(np.std(folds["scores"], ddof=1))
-    assert run.metrics["best_score"] == max(folds["scores"])
+    kept = [score for _, score in run.metrics["scores"]]
+    assert kept[-1 if run.recipe["train"]["keep"] == "last" else np.argmax(kept)] == max(
+        folds["scores"]
+    )
+    assert "val" not in run.metrics  # the other fold has learnt from it
+    assert run.metrics["test"]["n"] == 80
+
+
+def test_the_last_weights_have_the_last_score():
+    history = History()
+    assert history.kept_score("last") is None
+    for step, score in enumerate((0.5, 0.9, 0.7)):
+        history.steps = step
+        history.add_score(score)
+    assert (history.kept_score("best"), history.kept_score("last")) == (0.9, 0.7)
 
 
 def test_starts_from_a_file_and_trains_the_head_only(run, folder):
@@ -197,6 +213,33 @@ def test_starts_from_a_file_and_trains_the_head_only(run, folder):
     changed = {name for name in after if not torch.equal(after[name], before[name])}
     assert changed == {"fc.weight", "fc.bias"}
     assert "weights" not in task.model
+
+
+def test_what_does_not_fit_is_told_and_never_frozen(run, folder, caplog, tmp_path):
+    tensors = load_file(run.path / "weights.safetensors")
+    first = next(name for name, tensor in tensors.items() if tensor.ndim == 4)
+    tensors[first] = tensors[first][:, :, :1, :1].contiguous()
+    path = tmp_path / "other.safetensors"
+    save_file(tensors, path)
+    open_task(tiny(folder, model__weights=str(path)))
+    assert f"nothing that fits 1 of {len(tensors)} tensors of the network: {first}" in caplog.text
+    with pytest.raises(ConfigError, match=r"model.freeze would keep them as chance made them"):
+        open_task(tiny(folder, model__weights=str(path), model__freeze=True))
+
+
+def test_dropout_before_a_head_that_learns_stays(run, folder):
+    start = {"model__weights": str(run.path / "weights.safetensors"), "model__freeze": True}
+    task = open_task(tiny(folder, model__dropout=0.9, **start))
+    pictures, _ = task.batch(0)
+    task.network.train()
+    assert not torch.equal(task.network(pictures), task.network(pictures))
+
+
+def test_pictures_too_small_for_the_network(folder):
+    with pytest.raises(ConfigError, match="'vgg11' takes no pictures of 12 x 12 pixels; set"):
+        open_task(
+            read_recipe("mnist-cnn", {"data.path": str(folder), "val": 60, "family": "vgg11"})
+        )
 
 
 def test_mixup_learns_parts_of_classes(folder):
@@ -239,6 +282,10 @@ def test_pictures_of_several_sizes_need_a_size():
         ({"val": "many"}, "E204", "must be int"),
         ({"rotate": 400}, "E205", "augment.rotate must be in"),
         ({"model.freeze": "often"}, "E204", "freeze must be bool"),
+        ({"model.freeze": True}, "E205", "keeps what was learnt elsewhere; name it: model.weights"),
+        ({"mean": "[0.5]", "pixel_format": "gray8"}, "E205", "image.mean and image.std belong"),
+        ({"time_jitter": 2}, "E205", "augment.time_jitter is for clips; got 2"),
+        ({"steps": 5, "train.epochs": 2}, "E205", "either epochs or steps"),
     ],
 )
 def test_mistakes_in_the_recipe(overrides, code, text):
