@@ -202,8 +202,12 @@ def mixup(
     soft = functional.one_hot(targets, classes).float()
     if not strength:
         return pictures, soft
-    one, other = torch._standard_gamma(torch.full((2,), strength)).clamp(min=1e-9)
-    part = one / (one + other)
+    # A Beta number is G / (G + H) of two Gamma numbers. Those of small strengths are too small for
+    # floats, but not their logarithms: log G(a) = log G(a + 1) + log(U) / a.
+    above = torch._standard_gamma(torch.full((2,), strength + 1, dtype=torch.float64))
+    chance = 1 - torch.rand(2, dtype=torch.float64)  # in (0, 1]
+    one, other = above.log() + chance.log() / strength
+    part = float(torch.sigmoid(one - other))
     order = torch.randperm(len(pictures))
     return torch.lerp(pictures[order], pictures, part), torch.lerp(soft[order], soft, part)
 

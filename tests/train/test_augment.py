@@ -260,6 +260,23 @@ def test_how_much_is_mixed_is_betas():
     assert below[1] == pytest.approx(np.mean(drawn < 0.8), abs=0.12)
 
 
+@pytest.mark.parametrize("strength", [1e-30, 0.001, 0.05])
+def test_small_strengths_mix_hardly_anything(strength):
+    torch.manual_seed(1)
+    drawn = [
+        mixup(torch.zeros(2, 1), torch.tensor([0, 1]), 2, strength)[1][0, 0] for _ in range(400)
+    ]
+    parts = torch.stack(drawn)
+    inside = ((parts > 0.1) & (parts < 0.9)).float().mean()
+    wanted = np.random.default_rng(1).beta(max(strength, 1e-3), max(strength, 1e-3), 4000)
+    # the half of the batches that keep their order are not mixed at all
+    assert inside == pytest.approx(np.mean((wanted > 0.1) & (wanted < 0.9)) / 2, abs=0.05)
+    assert ((parts == 0.5).sum(), parts.isnan().sum()) == (0, 0)
+    torch.manual_seed(1)
+    again = mixup(torch.zeros(2, 1), torch.tensor([0, 1]), 2, strength)[1][0, 0]
+    assert again == parts[0]
+
+
 @pytest.mark.parametrize("most", [1, 3])
 def test_frames_come_in_order_and_from_near(most):
     frames = torch.arange(10).view(1, 10, 1).expand(200, 10, 1)
