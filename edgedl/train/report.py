@@ -40,6 +40,7 @@ def write_report(run: Run, measured: Mapping[str, Measured | None], path: Path) 
         _warnings(run),
         _tiles(run),
         _quality(run),
+        _folds(run),
         section("Training", "", charts.image((run.path / "curves.png").read_bytes(), "curves")),
         *(sample_sections(run, shown) if shown else []),
         section("Recipe", "", f"<pre>{escape(_text(run.path / 'recipe.toml'))}</pre>"),
@@ -74,6 +75,15 @@ def _quality(run: Run) -> str:
         cells = [_with_interval(found, name) for name in names]
         rows.append(([escape(split), *cells], ""))
     return section("Quality", "", table(["split", *names], rows))
+
+
+def _folds(run: Run) -> str:
+    folds = run.metrics.get("folds")
+    if not folds:
+        return ""
+    lead = f"{folds['mean']:.4f} ± {folds['std']:.4f} (standard deviation); the best is kept."
+    rows = [([str(i + 1), _number(score)], "") for i, score in enumerate(folds["scores"])]
+    return section("Folds", lead, table(["fold", "score on what it held back"], rows))
 
 
 def _with_interval(found: Mapping[str, Any], name: str) -> str:

@@ -186,6 +186,8 @@ def test_folds_are_measured_together(folder, tmp_path):
         folds["scores"]
     )
     assert "val" not in run.metrics  # the other fold has learnt from it
+    page = (run.path / "report.html").read_text(encoding="utf-8")
+    assert f"{folds['mean']:.4f} ± {folds['std']:.4f}" in page
     assert run.metrics["test"]["n"] == 80
 
 

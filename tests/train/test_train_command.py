@@ -9,7 +9,7 @@ import edgedl.train
 from edgedl.cli import train as command
 from edgedl.cli.parser import Parser
 from edgedl.errors import ConfigError, UsageError
-from edgedl.train import Stopped
+from edgedl.train import Progress, Stopped
 
 
 def parse(*argv):
@@ -110,3 +110,25 @@ def test_override_without_key_or_value(item):
     with pytest.raises(UsageError, match="--set takes KEY=VALUE") as err:
         args.run(args)
     assert err.value.code == "E100"
+
+
+def test_says_what_folds_are_worth_together(trained, monkeypatch, capsys):
+    real = edgedl.train.train
+
+    def with_folds(*args, **kwargs):
+        run = real(*args, **kwargs)
+        run.metrics["folds"] = {"scores": [0.9, 0.8], "mean": 0.85, "std": 0.0707}
+        return run
+
+    monkeypatch.setattr(edgedl.train, "train", with_folds)
+    args = parse("mnist-cnn")
+    assert args.run(args) == 0
+    assert "2 folds: 0.8500 ± 0.0707" in capsys.readouterr().out
+
+
+def test_each_fold_tells_of_its_progress(capsys):
+    show = command._lines(every_s=15.0)
+    for elapsed_s in (1.0, 16.0, 20.0, 2.0, 17.0):  # the fourth belongs to the next fold
+        show(Progress(0.5, 7, 1.25, None, elapsed_s))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["training  50%  step 7, loss 1.250"] * 2
