@@ -229,4 +229,9 @@ def _read_arrays(raw: bytes) -> dict[str, F32Array]:
             msg = f"arrays of more than {_MAX_ARRAY_BYTES} bytes"
             raise ValueError(msg)
     with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
-        return {key: np.asarray(arrays[key], np.float32) for key in arrays.files}
+        found = {key: np.asarray(arrays[key], np.float32) for key in arrays.files}
+    for key, array in found.items():
+        if not np.isfinite(array).all():
+            msg = f"{key} has NaN or infinity"
+            raise ValueError(msg)
+    return found

@@ -93,9 +93,10 @@ def check_backend(backend: str) -> str:
 def relative_error(found: Array, expected: Array) -> float:
     """Return the largest difference divided by the largest expected magnitude.
 
-    Other shapes and values that are not finite are infinitely wrong.
+    Other shapes and values that are not finite, on either side, are infinitely wrong.
     """
-    if found.shape != expected.shape or not np.isfinite(found).all():
+    finite = np.isfinite(found).all() and np.isfinite(expected).all()
+    if found.shape != expected.shape or not finite:
         return float("inf")
     difference = np.abs(found.astype(np.float64) - expected.astype(np.float64))
     scale = float(np.abs(expected).max(initial=0.0))

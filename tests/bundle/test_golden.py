@@ -75,6 +75,12 @@ def pickled() -> bytes:
     return file.getvalue()
 
 
+def npz(logits: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **{"fp32.logits": logits})
+    return file.getvalue()
+
+
 @pytest.mark.parametrize(
     ("name", "raw"),
     [
@@ -85,6 +91,8 @@ def pickled() -> bytes:
         ("one.npz", b"PK\x03\x04"),
         ("one.npz", b""),
         ("one.npz", pickled()),
+        ("one.npz", npz(np.float32([1, np.nan]))),
+        ("one.npz", npz(np.float32([1, np.inf]))),
         ("one.png", b"<html>"),
         ("one.png", b"\x89PNG\r\n\x1a\n" + bytes(8) + struct.pack(">II", 30000, 30000) + bytes(9)),
     ],

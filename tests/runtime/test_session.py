@@ -69,6 +69,8 @@ def test_relative_error() -> None:
     assert relative_error(np.float32([1, -4, 3]), expected) == 0.25
     assert relative_error(np.float32([1, np.nan, 2]), expected) == np.inf
     assert relative_error(np.float32([1, -4]), expected) == np.inf
+    for wrong in (np.nan, np.inf):
+        assert relative_error(expected, np.float32([1, wrong, 2])) == np.inf
     assert relative_error(np.float32([0.5]), np.float32([0])) == 0.5
     assert relative_error(np.float32([]), np.float32([])) == 0
 

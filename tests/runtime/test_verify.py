@@ -139,6 +139,16 @@ def test_weights_that_are_not_finite(tiny_bundle: Path, relist: Relist) -> None:
         report.check()
 
 
+def test_a_column_of_small_units_counts_as_much_as_one_of_large_ones() -> None:
+    expected = [np.float32([1000, 0.001]), np.float32([-900, 0])]
+    found = [np.float32([1000.1, 0.001]), np.float32([-900, 0.0005])]
+    pairs = list(zip(found, expected, strict=True))
+    assert module._largest_error("values", pairs) == pytest.approx(0.5)
+    assert module._largest_error("logits", pairs[:1]) == pytest.approx(1e-4, rel=1e-2)
+    assert module._largest_error("values", [(found[0][:1], expected[0])]) == np.inf
+    assert module._largest_error("values", []) == 0
+
+
 def test_infinite_errors_are_json(tiny_bundle: Path) -> None:
     report = verify(tiny_bundle)
     row = dataclasses.replace(report.rows[1], errors={"logits": float("inf")})
