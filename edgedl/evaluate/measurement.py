@@ -51,7 +51,7 @@ def main_metric(task: Task) -> Metric:
         "clip-classification": Metric("accuracy", "higher", "points"),
         "text-classification": Metric("accuracy", "higher", "points"),
         "text-generation": Metric("nats_per_char", "lower", "relative"),
-        "regression": Metric("mae", "lower", "relative"),
+        "regression": Metric("relative_mae", "lower", "relative"),
     }
     return table[task]
 

@@ -14,7 +14,7 @@ from edgedl.data.series import SeriesOptions, open_series, windows
 from edgedl.evaluate.classification import some
 from edgedl.evaluate.measurement import Measurement, with_interval
 from edgedl.metrics.interval import block_bootstrap
-from edgedl.metrics.regression import mae, r2, rmse
+from edgedl.metrics.regression import mae, r2, relative_errors, rmse
 from edgedl.options import options_from
 
 if TYPE_CHECKING:
@@ -25,9 +25,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Regression:
-    """Windows of a series in their order, see ``edgedl.evaluate.evaluation.Evaluation``."""
+    """Windows of a series in their order, see ``edgedl.evaluate.evaluation.Evaluation``.
+
+    Attributes:
+        columns: Names of the predicted columns.
+        tensors: (n, T, F).
+        truths: (n, O).
+    """
 
     split: str
+    columns: tuple[str, ...]
     tensors: npt.NDArray[Any]
     truths: npt.NDArray[np.float32]
 
@@ -40,22 +47,23 @@ class Regression:
         table = {**data, "inputs": spec.series.inputs, "outputs": spec.series.outputs}
         opened = open_series(options_from(SeriesOptions, table, "[data]"))
         rows = opened.splits.get(split)
-        columns = len(spec.series.inputs), len(spec.series.outputs)
+        names = spec.series.outputs
         if rows is None or not len(rows):
-            empty = np.zeros((0, spec.series.window, columns[0]), np.float32)
-            return cls(split, empty, np.zeros((0, columns[1]), np.float32))
+            empty = np.zeros((0, spec.series.window, len(spec.series.inputs)), np.float32)
+            return cls(split, names, empty, np.zeros((0, len(names)), np.float32))
         given, truths = windows(rows, spec.series)
         if limit is not None:
             places = some(truths, limit)
             given, truths = given[places], truths[places]
-        return cls(split, given, truths)
+        return cls(split, names, given, truths)
 
     def __len__(self) -> int:
         return len(self.truths)
 
     def part(self, start: int, stop: int) -> Regression:
         """Return windows ``start`` to ``stop``."""
-        return Regression(self.split, self.tensors[start:stop], self.truths[start:stop])
+        cut = slice(start, stop)
+        return Regression(self.split, self.columns, self.tensors[cut], self.truths[cut])
 
     def inputs(self, index: int) -> Given:
         """Return a window in the table's units."""
@@ -64,12 +72,17 @@ class Regression:
     def measure(self, model: Model) -> Measurement:
         """Rate predictions.
 
+        What decides has no unit: the errors of each column in standard deviations of its truths.
         Neighbouring windows are nearly the same one, so the interval is found on blocks of them.
         """
         found = cast("Regressor", model).values(self.tensors)
-        errors = np.abs(found.astype(np.float64) - self.truths).mean(axis=1)
+        errors = relative_errors(self.truths, found)
         ends = block_bootstrap(errors, block=max(1, self.tensors.shape[1]))
-        metrics = with_interval("mae", mae(self.truths, found), ends, len(self))
+        metrics = with_interval("relative_mae", float(errors.mean()), ends, len(self))
+        metrics["mae"] = mae(self.truths, found)
+        if len(self.columns) > 1:
+            for k, column in enumerate(self.columns):
+                metrics[f"mae_{column}"] = mae(self.truths[:, k], found[:, k])
         metrics["rmse"] = rmse(self.truths, found)
         metrics["r2"] = r2(self.truths, found)
         return Measurement("regression", self.split, len(self), metrics, found)

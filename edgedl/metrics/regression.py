@@ -15,6 +15,19 @@ def mae(truths: Values, found: Values) -> float:
     return float(np.abs(found.astype(np.float64) - truths).mean())
 
 
+def relative_errors(truths: Values, found: Values) -> npt.NDArray[np.float64]:
+    """Return |found - truth| of each row in standard deviations of the truths' columns, (n,).
+
+    The mean over the columns, so the units of the columns do not weigh them against each other. A
+    column that does not vary counts in its own units.
+    """
+    exact = truths.astype(np.float64)
+    varies = exact.max(axis=0) > exact.min(axis=0)  # a mean may differ from equal values
+    off = np.abs(found - exact) / np.where(varies, exact.std(axis=0), 1.0)
+    errors: npt.NDArray[np.float64] = off.mean(axis=1)
+    return errors
+
+
 def rmse(truths: Values, found: Values) -> float:
     """Return the square root of the mean squared difference, in the units of the values."""
     return float(np.sqrt(np.square(found.astype(np.float64) - truths).mean()))

@@ -108,7 +108,12 @@ def test_values_in_their_units(evaluate: Eval) -> None:
     ]
     (line,) = evaluate("series.edge")[0]
     mae = sum(errors) / len(errors)
-    assert re.search(rf": mae {mae:.4g} \(95 %: [\d.]+ to [\d.]+\) on test, n = 26; rmse ", line)
+    relative = mae / np.std([rows[i + 2][1] for i in range(2, len(rows) - 2)])
+    assert re.search(
+        rf": relative mae {relative:.4g} \(95 %: [\d.]+ to [\d.]+\) on test, n = 26; "
+        rf"mae {mae:.4g}, rmse ",
+        line,
+    )
     assert "r2 " in line
 
 

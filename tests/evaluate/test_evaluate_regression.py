@@ -12,7 +12,7 @@ import pytest
 from tiny_kinds import HEAT, HandSession, heat_values
 
 from edgedl.errors import DataError
-from edgedl.evaluate import open_evaluation
+from edgedl.evaluate import Measurement, open_evaluation
 from edgedl.metrics.interval import block_bootstrap
 from edgedl.runtime.model import open_model
 from edgedl.spec import SeriesSpec
@@ -26,6 +26,10 @@ WINDOW, HORIZON = 3, 2  # of HEAT
 def table() -> list[tuple[float, float]]:
     """Return 40 rows of load and heat, numbers that float32 holds exactly."""
     return [(float(i * i % 17), i * 1.5 - i * i % 5) for i in range(40)]
+
+
+def ends_of(measured: Measurement) -> tuple[float, float]:
+    return measured.metrics["relative_mae_low"], measured.metrics["relative_mae_high"]
 
 
 def write_table(folder: Path, rows: list[tuple[Any, Any]] | None = None) -> dict[str, Any]:
@@ -53,13 +57,15 @@ def test_every_window_is_rated_once(tmp_path: Path) -> None:
     assert found.truths[:, 0].tolist() == truths
     measured = found.measure(MODEL)
     assert (measured.task, measured.n, found.hits(measured)) == ("regression", 16, [])
-    assert measured.main == pytest.approx(sum(map(abs, errors)) / 16)
-    assert measured.metrics["rmse"] == pytest.approx(math.sqrt(sum(e * e for e in errors) / 16))
     mean = sum(truths) / 16
     spread = sum((t - mean) ** 2 for t in truths)
+    relative = [abs(error) / math.sqrt(spread / 16) for error in errors]
+    assert measured.main == pytest.approx(sum(relative) / 16)
+    assert measured.metrics["mae"] == pytest.approx(sum(map(abs, errors)) / 16)
+    assert measured.metrics["rmse"] == pytest.approx(math.sqrt(sum(e * e for e in errors) / 16))
     assert measured.metrics["r2"] == pytest.approx(1 - sum(e * e for e in errors) / spread)
-    ends = measured.metrics["mae_low"], measured.metrics["mae_high"]
-    assert ends == pytest.approx(block_bootstrap(np.abs(errors), WINDOW))
+    ends = ends_of(measured)
+    assert ends == pytest.approx(block_bootstrap(np.array(relative), WINDOW))
     assert ends[0] < measured.main < ends[1]
 
 
@@ -67,7 +73,7 @@ def test_a_perfect_prediction(tmp_path: Path) -> None:
     rows = [(0.0, 0.25 * i) for i in range(40)]  # half a degree more in two rows
     measured = open_evaluation(HEAT, write_table(tmp_path, rows)).measure(MODEL)
     assert (measured.main, measured.metrics["rmse"], measured.metrics["r2"]) == (0, 0, 1)
-    assert (measured.metrics["mae_low"], measured.metrics["mae_high"]) == (0, 0)
+    assert (measured.metrics["mae"], *ends_of(measured)) == (0, 0, 0)
 
 
 def test_limit_part_and_input(tmp_path: Path) -> None:
@@ -99,9 +105,29 @@ def test_two_outputs_are_rated_together(tmp_path: Path) -> None:
     rows = table()[20:]
     errors = [[abs(rows[i][k] - rows[i + HORIZON][k]) for k in (1, 0)] for i in range(2, 18)]
     measured = open_evaluation(spec, write_table(tmp_path)).measure(model)
-    assert measured.main == pytest.approx(np.mean(errors))
-    ends = measured.metrics["mae_low"], measured.metrics["mae_high"]
-    assert ends == pytest.approx(block_bootstrap(np.mean(errors, axis=1), WINDOW))
+    truths = np.array([[rows[i + HORIZON][k] for k in (1, 0)] for i in range(2, 18)])
+    relative = (np.array(errors) / truths.std(axis=0)).mean(axis=1)
+    assert measured.main == pytest.approx(relative.mean())
+    assert ends_of(measured) == pytest.approx(block_bootstrap(relative, WINDOW))
+    assert measured.metrics["mae"] == pytest.approx(np.mean(errors))
+    per_column = [measured.metrics[f"mae_{name}"] for name in series.outputs]
+    assert per_column == pytest.approx(np.mean(errors, axis=0))
+
+
+def test_a_column_of_large_units_does_not_decide(tmp_path: Path) -> None:
+    series = SeriesSpec(inputs=("load", "heat"), outputs=("heat", "load"), window=3, horizon=2)
+    spec = dataclasses.replace(HEAT, series=series)
+    rows = [(x, 1e6 * heat) for x, heat in table()]
+    found = open_evaluation(spec, write_table(tmp_path, rows))
+
+    def with_load_off(by: float) -> float:
+        values = found.truths * np.float32([1.001, 1]) + np.float32([0, by])
+        model: Any = open_model(
+            spec, {"model": HandSession(lambda window: {"values": values[: len(window)]})}
+        )
+        return found.measure(model).main
+
+    assert with_load_off(5) > 10 * with_load_off(0)
 
 
 @pytest.mark.parametrize(

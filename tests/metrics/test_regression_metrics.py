@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from edgedl.metrics.regression import mae, r2, rmse
+from edgedl.metrics.regression import mae, r2, relative_errors, rmse
 
 TRUTHS = np.array([[1, 10], [2, 20], [3, 30]], np.float32)
 FOUND = np.array([[1, 14], [4, 20], [3, 26]], np.float32)
@@ -34,6 +34,21 @@ def test_definitions() -> None:
         parts.append(1 - rest / sum((a - mean) ** 2 for a in true))
     assert r2(truths, found) == pytest.approx(sum(parts) / 3)
     assert 0.8 < r2(truths, found) < 1
+
+
+def test_errors_without_units() -> None:
+    first, second = math.sqrt(2 / 3), math.sqrt(200 / 3)  # deviations of 1 2 3 and of 10 20 30
+    expected = [(0 + 4 / second) / 2, (2 / first + 0) / 2, (0 + 4 / second) / 2]
+    assert relative_errors(TRUTHS, FOUND) == pytest.approx(expected)
+    units = np.float64([1e-3, 1e5])
+    assert relative_errors(TRUTHS * units, FOUND * units) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -1e6 / 3])
+def test_a_column_that_does_not_vary_counts_in_its_units(value: float) -> None:
+    truths = np.hstack([np.full((7, 1), value, np.float64), np.arange(7.0)[:, None]])
+    found = truths + np.array([3.0, 4.0])  # 0 .. 6 deviate by 2
+    assert relative_errors(truths, found) == pytest.approx([(3 + 4 / 2) / 2] * 7)
 
 
 def test_a_perfect_prediction_and_the_mean() -> None:
