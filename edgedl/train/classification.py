@@ -25,6 +25,7 @@ from edgedl.train.losses import ClassLoss
 from edgedl.train.order import Order, rng
 from edgedl.train.pixels import ImageOptions, affine, image_spec, normalising, resized
 from edgedl.train.recipe import Recipe
+from edgedl.train.score import accuracy
 from edgedl.train.task import train_part
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_MEASURED_AT_ONCE = 500
 _SOME_PICTURES = 5000  # what a network's first layer may be set from
 
 
@@ -160,13 +160,7 @@ class Classification:
 
     def score(self, network: nn.Module) -> float:
         """Return the accuracy on ``val``."""
-        if self._val is None:
-            return float("nan")
-        right = 0
-        pixels, labels = (torch.split(t, _MEASURED_AT_ONCE) for t in self._val)
-        for part, truths in zip(pixels, labels, strict=True):
-            right += int((network(self._normalized(part)).argmax(1) == truths).sum())
-        return right / len(self._val[1])
+        return accuracy(network, self._val, self._normalized)
 
     def close(self) -> None:
         """Do nothing: all is in memory."""

@@ -20,6 +20,7 @@ from edgedl.train.losses import ClassLoss
 from edgedl.train.order import Order
 from edgedl.train.pixels import ImageOptions, affine, image_spec, normalising, resized
 from edgedl.train.recipe import Recipe, network_options
+from edgedl.train.score import accuracy
 from edgedl.train.task import train_part
 
 if TYPE_CHECKING:
@@ -111,14 +112,7 @@ class ClipClassification:
 
     def score(self, network: nn.Module) -> float:
         """Return the accuracy on ``val``."""
-        if self._val is None:
-            return float("nan")
-        clips, labels = (torch.split(t, _MEASURED_AT_ONCE) for t in self._val)
-        right = sum(
-            int((network(self._normalized(part)).argmax(1) == truths).sum())
-            for part, truths in zip(clips, labels, strict=True)
-        )
-        return right / len(self._val[1])
+        return accuracy(network, self._val, self._normalized, _MEASURED_AT_ONCE)
 
     def close(self) -> None:
         """Do nothing: all is in memory."""

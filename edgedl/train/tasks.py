@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,22 +38,13 @@ def open_task(recipe: Recipe, fold: Fold | None = None) -> Task:
         DataError: The data cannot be used.
     """
     torch.manual_seed(recipe.seed)
-    if isinstance(recipe, classification.ClassificationRecipe):
-        return classification.Classification(recipe, fold)
-    if fold is not None:
+    _, task = _tasks()[recipe.task]
+    if fold is None:
+        return task(recipe)
+    if recipe.task != "classification":
         msg = f"train.folds is for classification; got {recipe.task}: set train.folds = 0"
         raise ConfigError("E205", msg)
-    if isinstance(recipe, captioning.CaptioningRecipe):
-        return captioning.Captioning(recipe)
-    if isinstance(recipe, clip_classification.ClipClassificationRecipe):
-        return clip_classification.ClipClassification(recipe)
-    if isinstance(recipe, text_generation.TextGenerationRecipe):
-        return text_generation.TextGeneration(recipe)
-    if isinstance(recipe, text_classification.TextClassificationRecipe):
-        return text_classification.TextClassification(recipe)
-    if isinstance(recipe, regression.RegressionRecipe):
-        return regression.Regression(recipe)
-    raise TypeError(recipe)
+    return task(recipe, fold)
 
 
 def recipe_class(task: object, where: str) -> type[Recipe]:
@@ -62,19 +53,12 @@ def recipe_class(task: object, where: str) -> type[Recipe]:
     Raises:
         ConfigError: E204 no such task.
     """
-    table: dict[str, type[Recipe]] = {
-        "captioning": captioning.CaptioningRecipe,
-        "classification": classification.ClassificationRecipe,
-        "clip-classification": clip_classification.ClipClassificationRecipe,
-        "text-generation": text_generation.TextGenerationRecipe,
-        "text-classification": text_classification.TextClassificationRecipe,
-        "regression": regression.RegressionRecipe,
-    }
+    table = _tasks()
     if task not in table:
         hint = suggest(str(task), table) or f"; known: {', '.join(table)}"
         msg = f"{where}: unknown task {task!r}{hint}"
         raise ConfigError("E204", msg)
-    return table[str(task)]
+    return table[str(task)][0]
 
 
 def read_recipe(name: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
@@ -93,3 +77,27 @@ def read_recipe(name: str | Path, overrides: Mapping[str, Any] | None = None) ->
     record = recipe_class(table.get("task"), where)
     override(table, record, overrides or {})
     return options_from(record, table, where)
+
+
+def _tasks() -> dict[str, tuple[type[Recipe], Callable[..., Task]]]:
+    """Return the record of each task's recipes, and the task itself."""
+    return {
+        "captioning": (captioning.CaptioningRecipe, captioning.Captioning),
+        "classification": (
+            classification.ClassificationRecipe,
+            classification.Classification,
+        ),
+        "clip-classification": (
+            clip_classification.ClipClassificationRecipe,
+            clip_classification.ClipClassification,
+        ),
+        "text-generation": (
+            text_generation.TextGenerationRecipe,
+            text_generation.TextGeneration,
+        ),
+        "text-classification": (
+            text_classification.TextClassificationRecipe,
+            text_classification.TextClassification,
+        ),
+        "regression": (regression.RegressionRecipe, regression.Regression),
+    }

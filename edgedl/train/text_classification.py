@@ -17,13 +17,12 @@ from edgedl.tokenizer import Tokenizer, build_vocab
 from edgedl.train.losses import ClassLoss
 from edgedl.train.order import Order
 from edgedl.train.recipe import Recipe, network_options
+from edgedl.train.score import accuracy
 from edgedl.train.task import train_part
 from edgedl.vocab import PAD, UNK
 
 if TYPE_CHECKING:
     from edgedl.train.task import Batch
-
-_MEASURED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,16 +119,7 @@ class TextClassification:
 
     def score(self, network: nn.Module) -> float:
         """Return the accuracy on ``val``."""
-        if self._val is None:
-            return float("nan")
-        return accuracy(network, *self._val)
+        return accuracy(network, self._val)
 
     def close(self) -> None:
         """Do nothing: all is in memory."""
-
-
-def accuracy(network: nn.Module, samples: Tensor, labels: Tensor) -> float:
-    """Return the part of the samples (n, …) whose label (n,) a classifier tells."""
-    parts = zip(*(torch.split(t, _MEASURED_AT_ONCE) for t in (samples, labels)), strict=True)
-    right = sum(int((network(part).argmax(1) == truths).sum()) for part, truths in parts)
-    return right / len(labels)

@@ -112,7 +112,8 @@ def test_override_without_key_or_value(item):
     assert err.value.code == "E100"
 
 
-def test_says_what_folds_are_worth_together(trained, monkeypatch, capsys):
+@pytest.mark.usefixtures("trained")
+def test_says_what_folds_are_worth_together(monkeypatch, capsys):
     real = edgedl.train.train
 
     def with_folds(*args, **kwargs):
