@@ -59,6 +59,9 @@ class OptimizerOptions:
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             msg = f"optimizer.betas must be two numbers in [0, 1); got {self.betas}"
             raise ConfigError("E205", msg)
+        if self.name == "nesterov" and not self.momentum:
+            msg = "optimizer.momentum must be above 0 for nesterov; got 0: sgd does without"
+            raise ConfigError("E205", msg)
 
 
 def make_optimizer(network: nn.Module, options: OptimizerOptions) -> torch.optim.Optimizer:

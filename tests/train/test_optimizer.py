@@ -132,3 +132,10 @@ def test_the_others_are_pytorchs(name):
 def test_betas_out_of_range():
     with pytest.raises(ConfigError, match=r"optimizer.betas must be two numbers in \[0, 1\)"):
         OptimizerOptions(betas=(0.9,))
+
+
+def test_nesterov_needs_momentum():
+    with pytest.raises(ConfigError, match=r"momentum must be above 0 for nesterov; got 0") as err:
+        OptimizerOptions(name="nesterov", momentum=0.0)
+    assert err.value.code == "E205"
+    make_optimizer(network(), OptimizerOptions(name="sgd", momentum=0.0))
