@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from edgedl.errors import ConfigError
 from edgedl.models.blocks import Activation, ImageClassifier, activation, check_widths
 
+_PATCHES = 1 << 20  # of which the second moments are summed at once
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AirbenchOptions:
@@ -78,10 +80,15 @@ class Airbench(ImageClassifier):
             pictures: As the network gets them: float, normalised. A few thousand.
             eps: Added to each eigenvalue of the patches' second moments.
         """
-        patches = pictures.unfold(2, 2, 1).unfold(3, 2, 1).permute(0, 2, 3, 1, 4, 5)
-        patches = patches.reshape(-1, 4 * pictures.shape[1]).double()
-        values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
-        rows = (vectors / torch.sqrt(values + eps)).T.reshape(-1, pictures.shape[1], 2, 2)
+        _, channels, height, width = pictures.shape
+        moments, count = torch.zeros(4 * channels, 4 * channels, dtype=torch.float64), 0
+        for part in torch.split(pictures, max(1, _PATCHES // (height * width))):
+            patches = part.unfold(2, 2, 1).unfold(3, 2, 1).permute(0, 2, 3, 1, 4, 5)
+            patches = patches.reshape(-1, 4 * channels).double()
+            moments += patches.T @ patches
+            count += len(patches)
+        values, vectors = torch.linalg.eigh(moments / count)
+        rows = (vectors / torch.sqrt(values + eps)).T.reshape(-1, channels, 2, 2)
         self.whiten.weight.copy_(torch.cat((rows, -rows)))
         nn.init.zeros_(cast("Tensor", self.whiten.bias))
 

@@ -3,8 +3,10 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from edgedl.errors import ConfigError
+from edgedl.models import airbench
 from edgedl.models.build import build, model_options, model_table
 from edgedl.models.summary import summarize
 
@@ -125,6 +127,36 @@ def test_airbench_whitens():
     assert "whiten.weight" not in trained
     assert "whiten.bias" in trained
     assert not any("norm" in name and "weight" in name for name in trained)
+
+
+class Largest(TorchDispatchMode):
+    """Notes the largest tensor that is made."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor) and not func.is_view:
+            self.numbers = max(self.numbers, made.numel())
+        return made
+
+
+def test_airbench_whitens_large_pictures_in_parts(monkeypatch):
+    pictures = torch.randn(60, 3, 20, 20)
+    whole, parts = make("airbench"), make("airbench")
+    with Largest() as at_once:
+        whole.init_from(pictures)
+    monkeypatch.setattr(airbench, "_PATCHES", 7 * 20 * 20)  # 60 is no multiple of 7
+    with Largest() as largest:
+        parts.init_from(pictures)
+    assert at_once.numbers == 60 * 19 * 19 * 12
+    assert largest.numbers == 7 * 19 * 19 * 12
+    patches = pictures.double().unfold(2, 2, 1).unfold(3, 2, 1).permute(0, 2, 3, 1, 4, 5)
+    patches = patches.reshape(-1, 12)
+    for network in (whole, parts):
+        rows = network.whiten.weight[:12].flatten(1).detach().double()
+        moments = rows @ (patches.T @ patches / len(patches)) @ rows.T
+        torch.testing.assert_close(moments, torch.eye(12).double(), atol=1e-2, rtol=0)
 
 
 @pytest.mark.parametrize("residual", [True, False])
