@@ -72,3 +72,17 @@ class TrainOptions:
         if self.folds == 1:
             msg = "train.folds must be 0 or at least 2; got 1"
             raise ConfigError("E205", msg)
+
+    def refuse(self, task: str, *names: str) -> None:
+        """Refuse options that mean nothing to a task.
+
+        Raises:
+            ConfigError: E205 one of them is set.
+        """
+        for name in names:
+            value, default = getattr(self, name), self.__dataclass_fields__[name].default
+            if value != default:
+                msg = (
+                    f"train.{name} has no effect on {task}; got {value!r}, leave it at {default!r}"
+                )
+                raise ConfigError("E205", msg)

@@ -21,7 +21,7 @@ class ScheduleOptions:
         name: After the warm-up the rates fall as half a cosine (``cosine``), as a line
             (``linear``), by ``factor`` at each of ``at`` (``step``), or stay (``constant``).
         warmup: Part in which the rates rise linearly from 0.
-        final: What they fall to, as a part of the peak.
+        final: What ``cosine`` and ``linear`` fall to, as a part of the peak.
         at: Where ``step`` lowers the rates.
         factor: What ``step`` multiplies them by.
     """
@@ -36,6 +36,9 @@ class ScheduleOptions:
         check_ranges("schedule", self, warmup=(0, 0.99), final=(0, 1), factor=(0, 1))
         if not all(0 < place < 1 for place in self.at):
             msg = f"schedule.at must be in 0..1; got {self.at}"
+            raise ConfigError("E205", msg)
+        if self.final and self.name not in ("cosine", "linear"):
+            msg = f"schedule.final is for cosine and linear; got {self.final} for {self.name}"
             raise ConfigError("E205", msg)
 
 

@@ -90,6 +90,13 @@ def test_resolved_recipe_keeps_overrides(tmp_path):
         ("scenes-captioner", {"image.size_hw": "[60, 64]"}, "E205", "multiples of 8"),
         ("scenes-captioner", {"model.size_hw": "[64, 64]"}, "E203", "set image.size_hw"),
         ("scenes-captioner", {"seed": -1}, "E205", "seed must be in"),
+        ("scenes-captioner", {"class_weights": "balanced"}, "E205",
+         "train.class_weights has no effect on captioning; got 'balanced', leave it at 'none'"),
+        ("shakespeare-lstm", {"label_smoothing": 0.1}, "E205",
+         "train.label_smoothing has no effect on text-generation; got 0.1, leave it at 0.0"),
+        ("shakespeare-lstm", {"class_weights": "balanced"}, "E205", "no effect on text-generation"),
+        ("series-lstm", {"label_smoothing": 0.1}, "E205", "no effect on regression"),
+        ("series-lstm", {"class_weights": "balanced"}, "E205", "no effect on regression"),
         ("scenes-captioner", {"task": "captoning"}, "E204", "did you mean 'captioning'"),
     ],
 )  # fmt: skip

@@ -44,3 +44,10 @@ def test_places_outside_the_training():
         ScheduleOptions(at=(1.5,))
     with pytest.raises(ConfigError, match=r"schedule.warmup must be in 0..0.99; got 1"):
         ScheduleOptions(warmup=1.0)
+
+
+@pytest.mark.parametrize("name", ["step", "constant"])
+def test_a_final_rate_that_nothing_falls_to(name):
+    with pytest.raises(ConfigError, match=f"schedule.final is for .*; got 0.1 for {name}") as err:
+        ScheduleOptions(name=name, final=0.1)
+    assert err.value.code == "E205"
