@@ -26,6 +26,8 @@ class Frame:
         captured_ns: ``time.monotonic_ns()`` when the frame was decoded; for ages, never for people.
         pixel_format: What ``pixels`` holds.
         media_time_s: Presentation time in a file, None for cameras.
+        connection: Number of the connection of a camera it came through, from 0: frames of two do
+            not follow each other.
         info: What a source knows beside the pixels, e.g. the true caption of a rendered scene.
     """
 
@@ -34,6 +36,7 @@ class Frame:
     captured_ns: int = field(default_factory=time.monotonic_ns)
     pixel_format: PixelFormat = "bgr8"
     media_time_s: float | None = None
+    connection: int = 0
     info: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -120,6 +120,9 @@ class Pipeline:
             "model_hash": self.model_hash,
         }
 
+    def reset(self) -> None:
+        """Forget what came before; for kinds that answer each sample by itself there is nothing."""
+
     @abstractmethod
     def check_fit(self) -> None:
         """Compare the graphs with the rest of the bundle.

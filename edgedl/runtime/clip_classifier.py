@@ -11,13 +11,14 @@ import numpy as np
 
 from edgedl.bundle import Expected, Given
 from edgedl.errors import BundleError
+from edgedl.frame import Frame
 from edgedl.runtime.base import Pipeline
 from edgedl.runtime.classifier import LabelResult, label_expected, label_result
 from edgedl.runtime.lots import in_lots
 from edgedl.runtime.preprocess import FramePreprocessor
 
 if TYPE_CHECKING:
-    from edgedl.frame import Frame, PixelFormat
+    from edgedl.frame import PixelFormat
     from edgedl.runtime.session import Array, Session
     from edgedl.spec import ModelSpec
 
@@ -73,7 +74,8 @@ class ClipClassifier:
 class ClipPipeline(Pipeline):
     """Classifies what happens in a stream: a window that slides over its frames.
 
-    Made by ``load``; a context manager. Each frame goes through the encoder once.
+    Made by ``load``; a context manager. Each frame goes through the encoder once. A camera that was
+    away and came back begins a new window.
 
     Attributes:
         top: How many classes a result lists.
@@ -81,11 +83,6 @@ class ClipPipeline(Pipeline):
 
     model: ClipClassifier
     top = 5
-
-    def open_window(self) -> None:
-        """Make the window; called once by ``__init__``."""
-        self._window: deque[Array] = deque(maxlen=self.model.clip.frames)
-        self._skip = 0
 
     def __call__(self, picture: Frame | Any) -> LabelResult | None:
         """Take the next frame of the stream.
@@ -100,6 +97,9 @@ class ClipPipeline(Pipeline):
         Raises:
             UsageError: The pixels do not have the shape or type of their format.
         """
+        if isinstance(picture, Frame) and picture.connection != self._connection:
+            self.reset()
+            self._connection = picture.connection
         if self._skip:
             self._skip -= 1
             return None
@@ -138,8 +138,9 @@ class ClipPipeline(Pipeline):
 
     def reset(self) -> None:
         """Forget the frames so far: a new stream begins."""
-        self._window.clear()
-        self._skip = 0
+        self._window: deque[Array] = deque(maxlen=self.model.clip.frames)
+        self._skip: int = 0
+        self._connection: int = 0
 
     def check_fit(self) -> None:
         """Compare the graphs with the specs and the labels."""
@@ -152,4 +153,4 @@ class ClipPipeline(Pipeline):
                 f"got a graph for {features.shape}"
             )
             raise BundleError("E413", msg)
-        self.open_window()
+        self.reset()

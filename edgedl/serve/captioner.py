@@ -74,10 +74,12 @@ class Captioner:
         }
 
     def _step(self) -> None:
-        """Caption one frame."""
-        if not self._is_warm:
-            self._pipeline(Frame(np.zeros((64, 64, 3), np.uint8)))
-            self._is_warm = True
+        """Caption one frame; the first ones, until an answer comes, are made up."""
+        if not self._is_warm:  # a clip is answered, and all its graphs have run, once it is full
+            if self._pipeline(Frame(np.zeros((64, 64, 3), np.uint8))) is not None:
+                self._pipeline.reset()
+                self._is_warm = True
+            return
         frame = self._camera.take(TAKE_TIMEOUT_S)
         if frame is None:
             return

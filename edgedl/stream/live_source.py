@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import itertools
 import logging
 import random
 import threading
@@ -92,7 +93,8 @@ class LiveSource(ReadLoop):
             random=random.Random(seed),
         )
         self._board = StatusBoard("CONNECTING", self._options.stale_after_s)
-        self._latest: Latest[tuple[int, int, Decoded]] = Latest()
+        self._latest: Latest[tuple[int, int, int, Decoded]] = Latest()
+        self._connections = itertools.count()
         self._closed = threading.Event()
         self._tried = threading.Event()
         self._first_error: SourceError | None = None
@@ -134,8 +136,9 @@ class LiveSource(ReadLoop):
         found = self._latest.take(timeout_s)
         if found is None:
             return None
-        index, captured_ns, decoded = found
-        return Frame(decoded.pixels(), index=index, captured_ns=captured_ns)
+        index, captured_ns, connection, decoded = found
+        pixels = decoded.pixels()
+        return Frame(pixels, index=index, captured_ns=captured_ns, connection=connection)
 
     def status(self) -> SourceStatus:
         """Return state and counters."""
@@ -209,6 +212,7 @@ class LiveSource(ReadLoop):
         """Read one connection to its end; return why it ended and how long it lived."""
         first_s: float | None = None
         error: SourceError | None = None
+        connection = next(self._connections)
         try:
             with closing(self._connect(self._options)) as pictures:
                 for decoded in pictures:
@@ -219,17 +223,17 @@ class LiveSource(ReadLoop):
                         self._board.saw_corrupt()
                         continue
                     first_s = first_s or time.monotonic()
-                    self._accept(decoded)
+                    self._accept(decoded, connection)
         except SourceError as err:
             error = err
         lived_s = time.monotonic() - first_s if first_s else 0.0
         return error or SourceError("E319", f"{self.uri}: the stream ended"), lived_s
 
-    def _accept(self, decoded: Decoded) -> None:
+    def _accept(self, decoded: Decoded, connection: int) -> None:
         """Put one picture into the mailbox."""
         index = self._board.saw_frame(decoded.size_hw)
         before = self._latest.dropped
-        self._latest.put((index, time.monotonic_ns(), decoded))
+        self._latest.put((index, time.monotonic_ns(), connection, decoded))
         self._board.saw_dropped(self._latest.dropped - before)
         self._board.enter("LIVE")
         self._tried.set()

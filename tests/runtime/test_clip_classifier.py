@@ -12,6 +12,7 @@ from tiny_kinds import FADES, HandSession, fade_features, fade_logits, write_bun
 
 from edgedl.bundle import Given
 from edgedl.errors import BundleError, UsageError
+from edgedl.frame import Frame
 from edgedl.runtime.clip_classifier import ClipClassifier
 from edgedl.runtime.pipeline import load
 from edgedl.runtime.probability import softmax
@@ -67,6 +68,14 @@ def test_reset_begins_a_new_stream(pipeline: Any) -> None:
     found = [pipeline(frame(value)) for value in (10, 0, 20, 0, 30)]
     assert found[:4] == [None] * 4
     assert of_lighter(found[4]) == pytest.approx(expected([10, 20, 30]), abs=1e-6)
+
+
+def test_a_camera_that_came_back_begins_a_new_clip(pipeline: Any) -> None:
+    frames = [Frame(frame(value)) for value in (200, 0, 200, 0)]
+    frames += [Frame(frame(value), connection=1) for value in (10, 0, 20, 0, 30)]
+    found = [pipeline(one) for one in frames]
+    assert found[:8] == [None] * 8
+    assert of_lighter(found[8]) == pytest.approx(expected([10, 20, 30]), abs=1e-6)
 
 
 def test_a_whole_clip_leaves_the_window_alone(pipeline: Any) -> None:

@@ -30,6 +30,9 @@ class FakePipeline:
         self.caption = caption
         self.calls = 0
 
+    def reset(self) -> None:
+        """Nothing is remembered."""
+
     def __call__(self, frame: Frame) -> CaptionResult:
         self.calls += 1
         return CaptionResult(

@@ -62,6 +62,13 @@ def test_it_comes_back_by_itself() -> None:
     assert status.frames >= 2
 
 
+def test_a_frame_says_through_which_connection_it_came() -> None:
+    script = Script(lambda: iter([picture(1)]), lost(), steady)
+    with LiveSource("rtsp://camera", script, QUICK) as source:
+        first, second = next(iter(source)), next(iter(source))
+    assert (first.connection, second.connection) == (0, 2)
+
+
 def test_the_error_is_visible_while_it_is_away() -> None:
     with LiveSource("rtsp://camera", Script(lost("E313")), QUICK) as source:
         wait_for(lambda: source.status().state == "BACKOFF")
