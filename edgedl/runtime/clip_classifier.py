@@ -83,6 +83,8 @@ class ClipPipeline(Pipeline):
 
     model: ClipClassifier
     top = 5
+    _skip = 0
+    _connection = 0
 
     def __call__(self, picture: Frame | Any) -> LabelResult | None:
         """Take the next frame of the stream.
@@ -139,8 +141,7 @@ class ClipPipeline(Pipeline):
     def reset(self) -> None:
         """Forget the frames so far: a new stream begins."""
         self._window: deque[Array] = deque(maxlen=self.model.clip.frames)
-        self._skip: int = 0
-        self._connection: int = 0
+        self._skip = self._connection = 0
 
     def check_fit(self) -> None:
         """Compare the graphs with the specs and the labels."""
