@@ -20,6 +20,7 @@ Status = Literal["PASS", "FAIL", "NOT RUN"]
 PASS: Status = "PASS"
 FAIL: Status = "FAIL"
 NOT_RUN: Status = "NOT RUN"
+PREPARE = "prepare"
 
 FP32_BOUND = 1e-4
 """Largest difference of fp32 outputs between two machines, relative to the largest output."""
@@ -32,7 +33,7 @@ class VerifyRow:
     """One thing that was tried.
 
     Attributes:
-        backend: ``"prepare"`` for the input tensors, else the runtime.
+        backend: ``PREPARE`` for the input tensors, else the runtime.
         precision: Which graphs; empty for the input tensors.
         status: PASS, FAIL, or NOT RUN: this machine could not try it.
         samples: Golden samples that were tried.
@@ -95,6 +96,9 @@ class VerifyReport:
         """
         if not self.passed:
             first = self.failures[0].reason if self.failures else "no precision could be run here"
+            reasons = [row.reason for row in self.rows if row.reason]
+            if not self.failures and reasons:
+                first += f": {reasons[0]}"
             msg = f"self-test failed: {first}; do not use {self.bundle} on this machine"
             raise BundleError("E414", msg)
 
@@ -111,16 +115,24 @@ def verify(path: Path | str, threads: int = 1) -> VerifyReport:
         threads: CPU threads of one inference.
 
     Raises:
-        EdgedlError: The bundle cannot be opened; what it computes wrongly is in the report.
+        EdgedlError: The bundle cannot be opened, or is wrong; what it computes wrongly, and which
+            graphs this machine's runtimes cannot run, is in the report.
     """
     bundle = Bundle.open(path)
     golden = bundle.golden()
     rows: list[VerifyRow] = []
     for backend in BACKENDS:
         for precision in bundle.precisions:
-            with load(bundle, backend, precision, threads=threads) as pipeline:
-                if not rows:
-                    rows.append(_verify_tensors(pipeline, golden))
+            try:
+                pipeline = load(bundle, backend, precision, threads=threads)
+            except BundleError as err:
+                if err.code != "E412":
+                    raise
+                rows.append(VerifyRow(backend, precision, NOT_RUN, reason=str(err)))
+                continue
+            with pipeline:
+                if not any(row.backend == PREPARE for row in rows):
+                    rows.insert(0, _verify_tensors(pipeline, golden))
                 rows.append(_verify_graphs(pipeline, golden))
     reason = "no CUDA device" if not has_cuda_device() else "this version runs no engines"
     rows += [
@@ -144,9 +156,9 @@ def _verify_tensors(pipeline: Pipeline, golden: Sequence[GoldenSample]) -> Verif
         if tensor_sha256(pipeline.model.prepare(sample.given)) != sample.input_sha256
     ]
     if not wrong:
-        return VerifyRow("prepare", "", PASS, len(golden))
+        return VerifyRow(PREPARE, "", PASS, len(golden))
     reason = f"expected the tensor of the export, got other bits for {', '.join(wrong)}"
-    return VerifyRow("prepare", "", FAIL, len(golden), reason=reason)
+    return VerifyRow(PREPARE, "", FAIL, len(golden), reason=reason)
 
 
 def _verify_graphs(pipeline: Pipeline, golden: Sequence[GoldenSample]) -> VerifyRow:

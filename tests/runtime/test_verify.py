@@ -149,6 +149,30 @@ def test_a_column_of_small_units_counts_as_much_as_one_of_large_ones() -> None:
     assert module._largest_error("values", []) == 0
 
 
+@pytest.mark.parametrize("unknown", [["int8-cpu"], ["fp32"], ["fp32", "int8-cpu"]])
+def test_what_this_runtime_cannot_run_is_not_run(
+    tiny_bundle: Path, relist: Relist, unknown: list[str]
+) -> None:
+    for precision in unknown:
+        path = tiny_bundle / "graphs" / f"step.{precision}.onnx"
+        path.write_bytes(path.read_bytes().replace(b"Tanh", b"Tanz"))
+    relist(tiny_bundle)
+    report = verify(tiny_bundle)
+    for precision in ("fp32", "int8-cpu"):
+        status = "NOT RUN" if precision in unknown else "PASS"
+        assert statuses(report)[f"onnxruntime {precision}"] == status
+    left_out = [row for row in report.rows if row.status == "NOT RUN"]
+    assert all("cannot run on ONNX Runtime" in row.reason for row in left_out)
+    assert report.passed == (len(unknown) == 1)
+    if report.passed:
+        assert report.rows[0].backend == "prepare"
+        report.check()
+    else:
+        with pytest.raises(BundleError, match=r"no precision could be run here: .*Tanz") as caught:
+            report.check()
+        assert (caught.value.code, caught.value.exit_code) == ("E414", 4)
+
+
 def test_infinite_errors_are_json(tiny_bundle: Path) -> None:
     report = verify(tiny_bundle)
     row = dataclasses.replace(report.rows[1], errors={"logits": float("inf")})
