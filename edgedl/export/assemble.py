@@ -24,6 +24,7 @@ from edgedl.bundle.manifest import (
     Refused,
 )
 from edgedl.errors import BundleError
+from edgedl.export.quantize import weights_only
 from edgedl.export.replay import margin
 from edgedl.export.report import ReportFacts, Sample, write_report
 from edgedl.export.to_onnx import read_facts
@@ -32,6 +33,7 @@ from edgedl.vocab import Vocab, labels_json
 if TYPE_CHECKING:
     from edgedl.evaluate import Measurement
     from edgedl.export.job import Candidate, Job
+    from edgedl.export.quantize import Recipe
     from edgedl.spec import ModelSpec
 
 GOLDEN = 8
@@ -177,14 +179,21 @@ def _latency(candidate: Candidate) -> dict[str, float]:
 
 
 def _calibration(job: Job, candidates: Sequence[Candidate]) -> Calibration | None:
-    used = {c.precision: str(c.recipe) for c in candidates if c.recipe}
+    used = {c.precision: c.recipe for c in candidates if c.recipe}
     if not used:
         return None
     return Calibration(
-        method="; ".join(f"{precision}: {recipe}" for precision, recipe in used.items()),
+        method="; ".join(f"{p}: {_method(job, p, recipe)}" for p, recipe in used.items()),
         n=len(job.calibration.tensors),
         sha256=job.calibration.sha256,
     )
+
+
+def _method(job: Job, precision: str, recipe: Recipe) -> str:
+    """Return a recipe in words, and which graphs it found no ranges for."""
+    roles = [role for role in job.spec.roles if weights_only(precision, role)]
+    rest = [] if recipe.method == "weights only" else [f"{role}: weights only" for role in roles]
+    return ", ".join([str(recipe), *rest])
 
 
 def _plain(table: Mapping[str, Any]) -> dict[str, Any]:

@@ -107,6 +107,11 @@ class Job:
         return found if len(found) else self._samples("train", CHOSEN_BY)
 
     @cached_property
+    def chosen_against(self) -> float:
+        """Return what fp32 reaches on ``choosing``."""
+        return self.judge("fp32", self.choosing).main
+
+    @cached_property
     def calibration(self) -> Calibration:
         """Return the samples INT8 ranges are found on."""
         return calibration_of(self._samples("train", self.options.calibration))

@@ -25,7 +25,14 @@ from edgedl.export.assemble import assemble, golden_count
 from edgedl.export.half import to_half
 from edgedl.export.job import Candidate, Job, Say
 from edgedl.export.options import ExportOptions
-from edgedl.export.quantize import Recipe, int8_cpu, int8_cpu_weights, int8_trt, recipes_for
+from edgedl.export.quantize import (
+    Recipe,
+    int8_cpu,
+    int8_cpu_weights,
+    int8_trt,
+    recipes_for,
+    weights_only,
+)
 from edgedl.export.replay import answer_one, differences, feeds_of
 from edgedl.export.to_onnx import write_graphs
 from edgedl.timing import interleave, machine_facts
@@ -192,13 +199,13 @@ def check_finite(network: nn.Module) -> None:
 
 def _quantize(job: Job, precision: str) -> Recipe:
     """Write an INT8 precision by the first recipe that keeps the quality, else by the best."""
-    of_fp32 = job.judge("fp32", job.choosing).main
     bound = min(INT8_BOUND[job.metric.unit], job.options.max_drop)
     lost: dict[Recipe, float] = {}
-    for recipe in recipes_for(precision, machine_facts()):
+    for recipe in recipes_for(precision, machine_facts(), job.paths("fp32")):
         job.say(f"quantising {precision} ({recipe})")
         _write_int8(job, precision, recipe)
-        lost[recipe] = job.metric.drop(job.judge(precision, job.choosing).main, of_fp32)
+        found = job.judge(precision, job.choosing).main
+        lost[recipe] = job.metric.drop(found, job.chosen_against)
         if lost[recipe] <= bound:
             return recipe
     best = min(lost, key=lost.__getitem__)
@@ -207,15 +214,15 @@ def _quantize(job: Job, precision: str) -> Recipe:
 
 
 def _write_int8(job: Job, precision: str, recipe: Recipe) -> None:
-    """Write the graphs; on CPUs the single step of a decoder gets its ranges as it runs."""
+    """Write the graphs."""
     for role in job.spec.roles:
         source, out = job.path(role, "fp32"), job.path(role, precision)
-        if precision == "int8-trt":
-            int8_trt(source, out, job.feeds[role], recipe)
-        elif role == "step":
+        if weights_only(precision, role):
             int8_cpu_weights(source, out, recipe)
-        else:
+        elif precision == "int8-cpu":
             int8_cpu(source, out, job.feeds[role], recipe)
+        else:
+            int8_trt(source, out, job.feeds[role], recipe)
 
 
 def _measure_speed(job: Job, candidates: Sequence[Candidate]) -> None:

@@ -45,14 +45,15 @@ class Recipe:
 
     Attributes:
         method: ``minmax`` takes every value in; ``percentile`` cuts off the rarest 0.01 %;
-            ``entropy`` keeps the distribution's information.
+            ``entropy`` keeps the distribution's information; ``weights only`` needs no samples,
+            activations are quantised as they come.
         reduce_range: Seven bits of weights instead of eight; see ``saturates``.
         keep_ends: Leave the first product, which sees what comes in, and the last, which makes the
             answer, in float.
         keep_attention: Leave matrix products of activations with each other (attention) in float.
     """
 
-    method: Literal["minmax", "percentile", "entropy"] = "minmax"
+    method: Literal["minmax", "percentile", "entropy", "weights only"] = "minmax"
     reduce_range: bool = False
     keep_ends: bool = False
     keep_attention: bool = False
@@ -76,11 +77,34 @@ RECIPES = (
 """Tried in this order until the quality holds: each costs a little more speed than the last."""
 
 
-def recipes_for(precision: str, machine: Mapping[str, Any]) -> tuple[Recipe, ...]:
-    """Return the recipes to try for an INT8 precision on a machine, see ``machine_facts``."""
-    if precision == "int8-cpu" and saturates(machine):
-        return tuple(replace(recipe, reduce_range=True) for recipe in RECIPES)
-    return RECIPES
+def recipes_for(
+    precision: str, machine: Mapping[str, Any], graphs: Mapping[str, Path]
+) -> tuple[Recipe, ...]:
+    """Return the recipes to try for an INT8 precision, none of which makes the same as another.
+
+    Args:
+        precision: ``int8-cpu`` or ``int8-trt``.
+        machine: Where it will run, see ``machine_facts``.
+        graphs: Role to fp32 graph.
+    """
+    ranged = [path for role, path in graphs.items() if not weights_only(precision, role)]
+    attends = any(_attention(onnx.load(path)) for path in ranged)
+    seven_bits = precision == "int8-cpu" and saturates(machine)
+    recipes = [
+        replace(
+            recipe,
+            method=recipe.method if ranged else "weights only",
+            reduce_range=seven_bits,
+            keep_attention=recipe.keep_attention and attends,
+        )
+        for recipe in RECIPES
+    ]
+    return tuple(dict.fromkeys(recipes))
+
+
+def weights_only(precision: str, role: str) -> bool:
+    """Return whether a graph's activations get their ranges as it runs: a single step on CPUs."""
+    return precision == "int8-cpu" and role == "step"
 
 
 def saturates(machine: Mapping[str, Any]) -> bool:
@@ -210,8 +234,15 @@ def _kept(prepared: Path, recipe: Recipe) -> list[str]:
         ends = [node.name for node in products if weights.intersection(node.input)]
         kept += [name + suffix for name in ends[:1] + ends[-1:] for suffix in ("", "_MatMul")]
     if recipe.keep_attention:
-        kept += [node.name for node in products if not weights.intersection(node.input)]
+        kept += _attention(model)
     return kept
+
+
+def _attention(model: Any) -> list[str]:
+    """Return the names of the products of activations with each other."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    products = [node for node in model.graph.node if node.op_type in PRODUCTS]
+    return [node.name for node in products if not weights.intersection(node.input)]
 
 
 def _small(prepared: Path, least_weights: int) -> list[str]:

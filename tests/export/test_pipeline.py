@@ -20,7 +20,7 @@ from edgedl.errors import BundleError, DataError, MachineError, MissingDependenc
 from edgedl.evaluate import Measurement
 from edgedl.export import ExportOptions, export, gate, pipeline
 from edgedl.export.job import Job
-from edgedl.export.quantize import RECIPES, Recipe
+from edgedl.export.quantize import Recipe
 from edgedl.metrics.interval import wilson
 from edgedl.models.weights import save_weights
 from edgedl.runtime.pipeline import load
@@ -101,6 +101,7 @@ def test_manifest_tells_where_it_came_from(bundle: Bundle) -> None:
     assert manifest.calibration is not None
     assert manifest.calibration.n == 8
     assert manifest.calibration.method.startswith("int8-cpu: minmax")
+    assert ", step: weights only; int8-trt: minmax" in manifest.calibration.method
     assert manifest.precisions["fp32"].quality["n"] == 16
     assert manifest.precisions["int8-cpu"].latency_ms["onnxruntime"] > 0
     assert manifest.precisions["fp16"].latency_ms == {}
@@ -201,9 +202,26 @@ def test_int8_that_loses_much_is_made_more_carefully(
     made = export(run_folder, tmp_path / "x.edge", QUICK)
     assert [recipe for p, recipe in quick_int8 if p == "int8-trt"] == ["minmax"]
     recipes = [recipe for p, recipe in quick_int8 if p == "int8-cpu"]
-    assert len(recipes) == len(RECIPES) + 1  # all, then the best again
+    assert len(recipes) == 4 + 1  # all, then the best again; the encoder has no attention
     assert made.manifest.calibration is not None
     assert f"int8-cpu: {recipes[-1]}" in made.manifest.calibration.method
+
+
+@pytest.mark.usefixtures("quick_int8")
+def test_fp32_is_measured_once_on_what_settings_are_chosen_by(
+    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exact: Exact
+) -> None:
+    exact(fp32=0.9, int8_cpu=0.89, int8_trt=0.89)
+    judge, judged = Job.judge, []
+
+    def counted(job: Job, precision: str, samples: Any) -> Measurement:
+        judged.append((precision, samples.split))
+        return judge(job, precision, samples)
+
+    monkeypatch.setattr(Job, "judge", counted)
+    export(run_folder, tmp_path / "x.edge", QUICK)
+    assert judged.count(("fp32", "val")) == judged.count(("fp32", "test")) == 1
+    assert judged.count(("int8-trt", "val")) > 1
 
 
 @pytest.mark.usefixtures("quick_int8")

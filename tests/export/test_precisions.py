@@ -165,11 +165,42 @@ def test_careful_recipes(folder: Path, tensors: Tensors, tmp_path: Path, recipe:
     ],
 )
 def test_seven_bits_where_sums_would_saturate(
-    arch: str, features: list[str], expected: bool
+    folder: Path, arch: str, features: list[str], expected: bool
 ) -> None:
-    machine = {"arch": arch, "cpu_features": features}
-    assert {r.reduce_range for r in recipes_for("int8-cpu", machine)} == {expected}
-    assert recipes_for("int8-trt", machine) == RECIPES
+    machine, graphs = {"arch": arch, "cpu_features": features}, paths(folder, "fp32")
+    assert {r.reduce_range for r in recipes_for("int8-cpu", machine, graphs)} == {expected}
+    assert {r.reduce_range for r in recipes_for("int8-trt", machine, graphs)} == {False}
+
+
+def test_no_recipe_makes_what_another_made(folder: Path, tensors: Tensors, tmp_path: Path) -> None:
+    machine = {"arch": "aarch64", "cpu_features": []}
+    step = {"step": paths(folder, "fp32")["step"]}
+    recipes = recipes_for("int8-cpu", machine, step)
+    assert [str(recipe) for recipe in recipes] == [
+        "weights only",
+        "weights only, first and last product in float",
+    ]
+    graphs = set()
+    for recipe in recipes:
+        int8_cpu_weights(step["step"], tmp_path / "step.onnx", recipe, least_weights=500)
+        graphs.add((tmp_path / "step.onnx").read_bytes())
+    assert len(graphs) == 2
+    encoder = {"encoder": paths(folder, "fp32")["encoder"]}  # without attention
+    graphs = set()
+    for recipe in recipes_for("int8-cpu", machine, encoder):
+        int8_cpu(encoder["encoder"], tmp_path / "encoder.onnx", lots(tensors), recipe)
+        graphs.add((tmp_path / "encoder.onnx").read_bytes())
+    assert len(graphs) == len(recipes_for("int8-cpu", machine, encoder)) == 4
+
+
+def test_attention_is_kept_where_there_is_some(tmp_path: Path) -> None:
+    x = onnx.helper.make_tensor_value_info("x", 1, [4, 4])
+    y = onnx.helper.make_tensor_value_info("y", 1, [4, 4])
+    nodes = [onnx.helper.make_node("MatMul", ["x", "x"], ["y"], name="attention")]
+    graph = onnx.helper.make_graph(nodes, "tiny", [x], [y])
+    onnx.save(onnx.helper.make_model(graph), tmp_path / "model.onnx")
+    machine = {"arch": "aarch64", "cpu_features": []}
+    assert recipes_for("int8-trt", machine, {"model": tmp_path / "model.onnx"}) == RECIPES
 
 
 def test_seven_bit_weights(folder: Path, tensors: Tensors, tmp_path: Path) -> None:
@@ -186,4 +217,4 @@ def test_seven_bit_weights(folder: Path, tensors: Tensors, tmp_path: Path) -> No
 def test_recipes_say_what_they_do() -> None:
     assert str(Recipe(reduce_range=True)) == "minmax, 7-bit weights"
     assert str(RECIPES[0]) == "minmax"
-    assert str(RECIPES[-1]) == "entropy, first convolution and attention in float"
+    assert str(RECIPES[-1]) == "entropy, first and last product and attention in float"
