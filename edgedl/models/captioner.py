@@ -75,7 +75,10 @@ class Captioner(nn.Module):
     Attributes:
         options: Its widths.
         vocab_size: V.
+        head: Name of the layer that rates the words.
     """
+
+    head = "words"
 
     def __init__(self, options: CaptionerOptions, vocab_size: int) -> None:
         super().__init__()

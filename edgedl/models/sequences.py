@@ -1,7 +1,8 @@
 """Networks with memory: of picture rows, characters, texts, clips and measured series.
 
 Each is trained by ``forward`` and exported by ``parts``: role to a module that takes and returns
-exactly the tensors of its graph. Shapes: N batch, T time, V vocabulary, K classes, L layers,
+exactly the tensors of its graph. ``head`` is the last layer or its path, as in ``ImageClassifier``;
+a tied ``CharLm`` has none. Shapes: N batch, T time, V vocabulary, K classes, L layers,
 H hidden, D features of a frame.
 """
 
@@ -71,6 +72,8 @@ class RowClassifierOptions(RecurrentOptions):
 
 class RowClassifier(nn.Module):
     """Rows of a picture -> recurrent layers -> logits; ``parts``: ``model``."""
+
+    head = "reader.fc"
 
     def __init__(
         self,
@@ -212,6 +215,8 @@ class TextClassifierOptions(RecurrentOptions):
 class TextClassifier(nn.Module):
     """Tokens (0 is padding, on the right) -> recurrent layers -> logits; ``parts``: ``model``."""
 
+    head = "reader.fc"
+
     def __init__(
         self, options: TextClassifierOptions, *, vocab_size: int, length: int, classes: int
     ) -> None:
@@ -256,6 +261,8 @@ class ClipClassifierOptions(RecurrentOptions):
 
 class ClipClassifier(nn.Module):
     """Frames -> features -> recurrent layers -> logits; ``parts``: ``encoder`` and ``model``."""
+
+    head = "reader.fc"
 
     def __init__(
         self,
@@ -340,6 +347,8 @@ class Regressor(nn.Module):
 
     Call ``set_scale`` with training data before training.
     """
+
+    head = "reader.fc"
 
     def __init__(
         self, options: RegressorOptions, *, inputs: int, outputs: int, window: int

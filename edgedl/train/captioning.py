@@ -138,6 +138,8 @@ class CaptioningRecipe(Recipe):
 class Lesson(nn.Module):
     """A captioner and the layer that says what lies in each cell; only the first is kept."""
 
+    head = f"captioner.{Captioner.head}"
+
     def __init__(self, captioner: Captioner) -> None:
         super().__init__()
         self.captioner = captioner

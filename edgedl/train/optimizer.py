@@ -17,8 +17,8 @@ class OptimizerOptions:
     """The section ``[optimizer]`` of a recipe.
 
     Three groups of parameters may have learning rates of their own: matrices and kernels, biases
-    and norms, the head (the last layer). The product of learning rate and weight decay is the same
-    in all that decay.
+    and norms, the head (the last layer, unless it is the embedding again). The product of learning
+    rate and weight decay is the same in all that decay.
 
     Attributes:
         name: ``nesterov`` is ``sgd`` with Nesterov's momentum; ``muon`` orthogonalises the updates
@@ -154,8 +154,7 @@ def orthogonal(update: Tensor, steps: int = 3) -> Tensor:
 
 def _groups(network: nn.Module, options: OptimizerOptions) -> list[dict[str, Any]]:
     """Sort the parameters; see ``OptimizerOptions``."""
-    linears = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
-    head = f"{linears[-1]}.weight" if linears else ""
+    head = _head(network)
     kinds: dict[str, list[nn.Parameter]] = {k: [] for k in ("matrix", "head", "bias", "embedding")}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
@@ -177,8 +176,16 @@ def _groups(network: nn.Module, options: OptimizerOptions) -> list[dict[str, Any
     return made
 
 
-def _kind(name: str, parameter: Tensor, head: str) -> str:
-    if name == head:
+def _head(network: nn.Module) -> Tensor | None:
+    """Return the matrix of what a network calls its ``head``: a layer, or the path of one."""
+    head = getattr(network, "head", None)
+    if isinstance(head, str):
+        head = network.get_submodule(head)
+    return head.weight if isinstance(head, nn.Linear) else None
+
+
+def _kind(name: str, parameter: Tensor, head: Tensor | None) -> str:
+    if parameter is head:
         return "head"
     if parameter.ndim < 2:
         return "bias"

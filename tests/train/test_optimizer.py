@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 from edgedl.errors import ConfigError
+from edgedl.models.build import build, families
+from edgedl.train.captioning import Lesson
 from edgedl.train.optimizer import OptimizerOptions, make_optimizer, orthogonal, set_rates
 
 
@@ -18,7 +20,9 @@ def network():
         nn.Flatten(),
         nn.Linear(16, 5),
     ]
-    return nn.Sequential(*layers)
+    made = nn.Sequential(*layers)
+    made.head = "3"
+    return made
 
 
 def learn(module, optimizer, steps=3):
@@ -42,6 +46,53 @@ def test_groups_have_rates_of_their_own_and_one_product_with_the_decay():
     assert products == pytest.approx([0.002] * 3)
     set_rates(made, 0.5)
     assert [group["lr"] for group in made.param_groups] == [0.05, 0.1, 0.2]
+
+
+SIZES = {
+    "char-lm": {"vocab_size": 9},
+    "text-classifier": {"vocab_size": 9, "length": 6, "classes": 7},
+    "clip-classifier": {"image_channels": 1, "size_hw": (8, 8), "frames": 3, "classes": 7},
+    "row-classifier": {"image_channels": 1, "size_hw": (8, 8), "classes": 7},
+    "regressor": {"inputs": 2, "outputs": 7, "window": 3},
+    "captioner": {"vocab_size": 9, "size_hw": (16, 16)},
+}
+PICTURES = sorted(families().keys() - SIZES)
+
+
+def with_head_lr(module):
+    groups = make_optimizer(module, OptimizerOptions(head_lr=0.5)).param_groups
+    return [p for group in groups if group["lr"] == 0.5 for p in group["params"]]
+
+
+@pytest.mark.parametrize(
+    ("table", "head"),
+    [
+        ({"family": "captioner"}, "words"),
+        ({"family": "char-lm"}, "head"),
+        ({"family": "char-lm", "tied": True, "hidden": 8, "embedding": 8}, None),
+        ({"family": "clip-classifier"}, "reader.fc"),
+        ({"family": "clip-classifier", "memory": False}, "reader.fc"),
+        ({"family": "regressor"}, "reader.fc"),
+        ({"family": "row-classifier"}, "reader.fc"),
+        ({"family": "text-classifier"}, "reader.fc"),
+    ],
+)
+def test_the_head_is_what_the_answer_comes_from(table, head):
+    network = build(SIZES[table["family"]] | table, "test")
+    assert with_head_lr(network) == ([] if head is None else [network.get_submodule(head).weight])
+
+
+@pytest.mark.parametrize("family", PICTURES)
+def test_the_head_of_classifiers_of_pictures(family):
+    with torch.device("meta"):
+        network = build({"family": family, "channels": 3, "classes": 7}, "test")
+    (matrix,) = with_head_lr(network)
+    assert len(matrix) == 7
+
+
+def test_the_head_of_a_lesson_is_the_captioners():
+    lesson = Lesson(build({"family": "captioner", **SIZES["captioner"]}, "test"))
+    assert with_head_lr(lesson) == [lesson.captioner.words.weight]
 
 
 def test_biases_and_embeddings_do_not_decay():
