@@ -50,20 +50,49 @@ def test_a_p99_needs_662_frames(tiny_bundle: Path) -> None:
     assert latency["p90"] <= latency["p99"] <= latency["max"]
 
 
+def expect_no_such_words(path: Path, relist: Callable[..., None], **manifest: Any) -> None:
+    """Change the caption that the first golden sample expects."""
+    samples, output = Bundle.open(path).golden(), {"text": "no such words"}
+    expected = {
+        name: dataclasses.replace(item, output=output) for name, item in samples[0].expected.items()
+    }
+    changed = dataclasses.replace(samples[0], expected=expected)
+    write_golden(path / "golden", [changed, *samples[1:]])
+    relist(path, **manifest)
+
+
 def test_a_model_that_says_something_else_has_no_latency(
     tiny_bundle: Path, relist: Callable[..., None]
 ) -> None:
-    samples = Bundle.open(tiny_bundle).golden()
-    expected = {
-        name: dataclasses.replace(item, output={"text": "no such words"})
-        for name, item in samples[0].expected.items()
-    }
-    changed = dataclasses.replace(samples[0], expected=expected)
-    write_golden(tiny_bundle / "golden", [changed, *samples[1:]])
-    relist(tiny_bundle)
-    with pytest.raises(BundleError, match="expected 'no such words'; see: edgedl verify") as caught:
+    expect_no_such_words(tiny_bundle, relist)
+    text = 'has not proved itself: expected "no such words", got .*; see: edgedl verify'
+    with pytest.raises(BundleError, match=text) as caught:
         bench(tiny_bundle, BenchOptions(frames=11))
     assert caught.value.code == "E414"
+
+
+def test_as_many_texts_as_the_manifest_says(tiny_bundle: Path, relist: Callable[..., None]) -> None:
+    records = Bundle.open(tiny_bundle).manifest.precisions
+    lenient = {p: dataclasses.replace(r, texts_equal=0.5) for p, r in records.items()}
+    expect_no_such_words(tiny_bundle, relist, precisions=lenient)
+    assert len(bench(tiny_bundle, BenchOptions(frames=11))["cases"]) == 2
+
+
+def test_a_precision_without_golden_values_has_no_latency(
+    tiny_bundle: Path, relist: Callable[..., None]
+) -> None:
+    samples = [
+        dataclasses.replace(sample, expected={"fp32": sample.expected["fp32"]})
+        for sample in Bundle.open(tiny_bundle).golden()
+    ]
+    write_golden(tiny_bundle / "golden", samples)
+    relist(tiny_bundle)
+    text = "int8-cpu has not proved itself: the golden set has nothing for it"
+    with pytest.raises(BundleError, match=text) as found:
+        bench(tiny_bundle, BenchOptions(frames=11))
+    assert found.value.code == "E414"
+    options = BenchOptions(frames=11, precisions=("fp32",))
+    assert len(bench(tiny_bundle, options)["cases"]) == 1
 
 
 @pytest.mark.parametrize(
