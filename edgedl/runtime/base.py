@@ -13,20 +13,33 @@ from edgedl.errors import BundleError, UsageError
 from edgedl.runtime.session import Session, open_session
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edgedl.bundle import Bundle
     from edgedl.runtime.choose import Choice
     from edgedl.runtime.model import Model
+    from edgedl.spec import TensorSpec
 
 _TENSORS = {
-    ("captioning", "encoder"): (("image",), ("features", "h", "c")),
-    ("captioning", "step"): (("token", "h_in", "c_in", "features"), ("logits", "h_out", "c_out")),
-    ("classification", "model"): (("image",), ("logits",)),
-    ("clip-classification", "encoder"): (("image",), ("features",)),
-    ("clip-classification", "model"): (("features",), ("logits",)),
-    ("text-classification", "model"): (("tokens",), ("logits",)),
-    ("regression", "model"): (("window",), ("values",)),
+    ("captioning", "encoder"): (
+        {"image": "NCHW"},
+        {"features": "NPD", "h": "NH", "c": "NH"},
+    ),
+    ("captioning", "step"): (
+        {"token": "N", "h_in": "NH", "c_in": "NH", "features": "NPD"},
+        {"logits": "NV", "h_out": "NH", "c_out": "NH"},
+    ),
+    ("classification", "model"): ({"image": "NCHW"}, {"logits": "NK"}),
+    ("clip-classification", "encoder"): ({"image": "NCHW"}, {"features": "ND"}),
+    ("clip-classification", "model"): ({"features": "NTD"}, {"logits": "NK"}),
+    ("text-generation", "step"): (
+        {"token": "N", "h_in": "NLH", "c_in": "NLH"},
+        {"logits": "NV", "h_out": "NLH", "c_out": "NLH"},
+    ),
+    ("text-classification", "model"): ({"tokens": "NT"}, {"logits": "NK"}),
+    ("regression", "model"): ({"window": "NTF"}, {"values": "NO"}),
 }
-"""Task and role to the names of inputs and outputs; a text generator checks its own."""
+"""Task and role to inputs and outputs with their axes; all but N have a fixed size."""
 
 
 class RanBy(TypedDict):
@@ -134,17 +147,17 @@ class Pipeline:
     def check_image(self, session: Session) -> None:
         """Compare a graph's input with the image spec."""
         spec, image = self.bundle.spec, session.inputs[0]
-        if image.shape[1:] != spec.shape[1:] or image.dtype != spec.dtype:
+        if image.shape[1:] != spec.shape[1:]:
             msg = (
-                f"{self.bundle.path}: expected image of {spec.shape[1:]} {spec.dtype}; "
-                f"got a graph for {image.shape[1:]} {image.dtype}"
+                f"{self.bundle.path}: expected image of {spec.shape[1:]}; "
+                f"got a graph for {image.shape[1:]}"
             )
             raise BundleError("E413", msg)
 
     def check_width(self, session: Session, output: str, width: int, what: str) -> None:
         """Compare the last axis of an output with how many names there are for it."""
         shape = next(spec.shape for spec in session.outputs if spec.name == output)
-        if isinstance(shape[-1], int) and shape[-1] != width:
+        if shape[-1] != width:
             msg = f"{self.bundle.path}: the bundle has {width} {what}; got {output} {shape}"
             raise BundleError("E416", msg)
 
@@ -165,15 +178,31 @@ class Pipeline:
         name = self.bundle.graph(role, self.precision)
         raw = self.bundle.read(name.relative_to(self.bundle.path).as_posix())
         session = open_session(raw, self.backend, threads, str(name))
-        wanted = _TENSORS.get((self.bundle.model_spec.task, role))
-        if wanted is None:
-            return session
-        for what, specs, names in (
-            ("inputs", session.inputs, wanted[0]),
-            ("outputs", session.outputs, wanted[1]),
+        task = self.bundle.model_spec.task
+        ins, outs = _TENSORS[task, role]
+        if task == "text-generation" and "c_in" not in [s.name for s in session.inputs]:
+            ins, outs = ({k: v for k, v in side.items() if k[0] != "c"} for side in (ins, outs))
+        for what, specs, wanted in (
+            ("inputs", session.inputs, ins),
+            ("outputs", session.outputs, outs),
         ):
             found = tuple(spec.name for spec in specs)
-            if sorted(found) != sorted(names):
-                msg = f"{name}: expected {what} {', '.join(names)}; got {', '.join(found)}"
+            if sorted(found) != sorted(wanted):
+                msg = f"{name}: expected {what} {', '.join(wanted)}; got {', '.join(found)}"
                 raise BundleError("E413", msg)
+            for spec in specs:
+                self._check_tensor(spec, wanted[spec.name], name)
         return session
+
+    def _check_tensor(self, spec: TensorSpec, axes: str, graph: Path) -> None:
+        """Compare type, rank and sizes of an input or output with what the task has."""
+        dtype = "int64" if spec.name in ("token", "tokens") else "float32"
+        if spec.name == "image":
+            dtype = self.bundle.spec.dtype
+        is_fixed = all(isinstance(size, int) for size in spec.shape[1:])
+        if spec.dtype != dtype or len(spec.shape) != len(axes) or not is_fixed:
+            msg = (
+                f"{graph}: expected {spec.name} ({', '.join(axes)}) {dtype}, "
+                f"all sizes but N fixed; got ({', '.join(map(str, spec.shape))}) {spec.dtype}"
+            )
+            raise BundleError("E413", msg)

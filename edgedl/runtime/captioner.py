@@ -11,7 +11,6 @@ import numpy as np
 
 from edgedl.bundle import Expected, Given
 from edgedl.bundle.manifest import DecodeOptions
-from edgedl.errors import BundleError
 from edgedl.runtime.base import Pipeline, Result
 from edgedl.runtime.decode import Decoded, greedy
 from edgedl.runtime.preprocess import FramePreprocessor
@@ -142,8 +141,4 @@ class CaptionPipeline(Pipeline):
     def check_fit(self) -> None:
         """Compare the graphs with the image spec and the vocabulary."""
         self.check_image(self.model.encoder)
-        logits = next(spec for spec in self.model.step.outputs if spec.name == "logits")
-        words = len(self.model.vocab)
-        if isinstance(logits.shape[-1], int) and logits.shape[-1] != words:
-            msg = f"{self.bundle.path}: vocabulary has {words} tokens; got logits {logits.shape}"
-            raise BundleError("E416", msg)
+        self.check_width(self.model.step, "logits", len(self.model.vocab), "tokens")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgedl.bundle import Expected, Given
-from edgedl.errors import BundleError, UsageError
+from edgedl.errors import UsageError
 from edgedl.runtime.base import Pipeline, Result
 from edgedl.runtime.probability import log_softmax
 from edgedl.tokenizer import Tokenizer
@@ -191,19 +191,7 @@ class TextPipeline(Pipeline):
 
     def check_fit(self) -> None:
         """Compare the graph with the vocabulary."""
-        session = self.model.session
-        ins = sorted(spec.name for spec in session.inputs)
-        outs = sorted(spec.name for spec in session.outputs)
-        states = [name for name in ins if name != "token"]
-        if states not in (["h_in"], ["c_in", "h_in"]) or outs != sorted(
-            ["logits", *(name.replace("_in", "_out") for name in states)]
-        ):
-            msg = (
-                f"{self.bundle.path}: step expected token, h_in, c_in in and logits, h_out, c_out "
-                f"out (c for LSTMs); got {', '.join(ins)} and {', '.join(outs)}"
-            )
-            raise BundleError("E413", msg)
-        self.check_width(session, "logits", len(self.model.spec.tokens), "tokens")
+        self.check_width(self.model.session, "logits", len(self.model.spec.tokens), "tokens")
         self.reset()
 
 

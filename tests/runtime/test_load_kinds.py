@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from tiny_kinds import FADES, HEAT, LETTERS, QUARTERS, WARMTH, given_to, graphs_of, write_bundle
+from tiny_kinds import FADES, HEAT, LETTERS, QUARTERS, WARMTH, V, given_to, graphs_of, write_bundle
 
 import edgedl
 from edgedl.bundle import Bundle
@@ -76,9 +77,76 @@ def test_pictures_of_another_size(task: str, tmp_path: Path, relist: Callable[..
     path = write_bundle(tmp_path / "x.edge", SPECS[task])
     spec = edgedl.ImageSpec(size_hw=(10, 12), mean=(0.0,), std=(1.0,), pixel_format="gray8")
     relist(path, image_spec=spec)
-    with pytest.raises(BundleError, match=r"expected image of \(1, 10, 12\) float32") as caught:
+    with pytest.raises(BundleError, match=r"expected image of \(1, 10, 12\);") as caught:
         load(path)
     assert caught.value.code == "E413"
+
+
+def passed_on(
+    raw: bytes, name: str, op: str, shape: list[Any], kind: int = 1, **more: Any
+) -> bytes:
+    """Return a graph whose output ``name`` goes through one more operator."""
+    onnx = pytest.importorskip("onnx")
+    graph = (model := onnx.load_from_string(raw)).graph
+    for node in graph.node:
+        node.output[:] = ["before" if out == name else out for out in node.output]
+    chosen = onnx.numpy_helper.from_array(np.array([True, True]), "chosen")
+    graph.initializer.append(chosen)
+    ins = ["before", "chosen"] if op == "Compress" else ["before"]
+    graph.node.append(onnx.helper.make_node(op, ins, [name], **more))
+    (index,) = [i for i, value in enumerate(graph.output) if value.name == name]
+    graph.output[index].CopyFrom(onnx.helper.make_tensor_value_info(name, kind, shape))
+    return bytes(model.SerializeToString())
+
+
+def declared(raw: bytes, name: str, kind: int, shape: list[Any]) -> bytes:
+    """Return a graph that says something else of an input."""
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load_from_string(raw)
+    (value,) = [value for value in model.graph.input if value.name == name]
+    value.CopyFrom(onnx.helper.make_tensor_value_info(name, kind, shape))
+    return bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("task", "change", "says"),
+    [
+        (
+            "classification",
+            lambda g: passed_on(g, "logits", "Compress", ["N", "K"], axis=1),
+            "(N, K)",
+        ),
+        (
+            "classification",
+            lambda g: passed_on(g, "logits", "Compress", ["N", None], axis=1),
+            "(N, ?)",
+        ),
+        ("classification", lambda g: passed_on(g, "logits", "Size", [], 7), "() int64"),
+        ("classification", lambda g: passed_on(g, "logits", "ReduceSum", [], keepdims=0), "() f"),
+        ("classification", lambda g: passed_on(g, "logits", "Cast", ["N", 4], 8, to=8), "string"),
+        ("regression", lambda g: passed_on(g, "values", "Cast", ["N", 1], 11, to=11), "float64"),
+        ("regression", lambda g: declared(g, "window", 1, ["N", "T", 2]), "(N, T, 2)"),
+        ("text-generation", lambda g: declared(g, "h_in", 1, ["N", 1, "H"]), "(N, 1, H)"),
+        ("text-generation", lambda g: declared(g, "h_in", 1, ["N", "L", V]), "(N, L, 8)"),
+        ("text-generation", lambda g: declared(g, "token", 6, ["N"]), "(N) int32"),
+        ("text-classification", lambda g: declared(g, "tokens", 6, ["N", 5]), "(N, 5) int32"),
+    ],
+)
+def test_types_and_sizes(
+    task: str,
+    change: Callable[[bytes], bytes],
+    says: str,
+    tmp_path: Path,
+    relist: Callable[..., None],
+) -> None:
+    path = write_bundle(tmp_path / "x.edge", SPECS[task])
+    (file,) = (path / "graphs").iterdir()
+    file.write_bytes(change(file.read_bytes()))
+    relist(path)
+    with pytest.raises(BundleError, match="all sizes but N fixed; got ") as caught:
+        load(path)
+    assert caught.value.code == "E413"
+    assert says in str(caught.value)
 
 
 @pytest.mark.parametrize("task", SPECS)

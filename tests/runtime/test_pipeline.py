@@ -117,6 +117,6 @@ def test_a_spec_of_another_size(tiny_bundle: Path, relist: Callable[..., None]) 
 def test_a_vocabulary_of_another_size(tiny_bundle: Path, relist: Callable[..., None]) -> None:
     (tiny_bundle / "vocab.json").write_text(Vocab.build(["a"]).to_json())
     relist(tiny_bundle)
-    with pytest.raises(BundleError, match="vocabulary has 5 tokens") as caught:
+    with pytest.raises(BundleError, match="the bundle has 5 tokens; got logits") as caught:
         load(tiny_bundle)
     assert caught.value.code == "E416"
