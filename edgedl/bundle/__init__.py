@@ -192,8 +192,12 @@ class Bundle:
         return parse_labels(self.read("labels.json"), str(self.path / "labels.json"))
 
     def golden(self) -> tuple[GoldenSample, ...]:
-        """Return samples with the outputs they must give."""
-        return parse_golden(lambda name: self.read(f"golden/{name}"))
+        """Return samples with the outputs they must give.
+
+        Raises:
+            BundleError: E418 it is no golden set of such a model.
+        """
+        return parse_golden(lambda name: self.read(f"golden/{name}"), self.model_spec)
 
     @property
     def size_bytes(self) -> int:

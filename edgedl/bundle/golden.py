@@ -1,13 +1,13 @@
-"""The golden set: pictures with the outputs they must give, so that a device can prove itself.
+"""The golden set: samples with the answers they must give, so that a device can prove itself.
 
 On disk, in the folder ``golden/`` of a bundle:
 
-- ``golden.json``: ``{"samples": [{"name", "input_sha256", "expected": {PRECISION: {"text",
-  "log_prob"}}}]}``
-- ``NAME.png``: the picture, 8-bit blue green red as OpenCV reads it (``bgr8``), lossless
-- ``NAME.npz``: for each precision ``PRECISION.features`` (P, D), ``PRECISION.h`` and
-  ``PRECISION.c`` (H,) as the encoder gives them, ``PRECISION.logits`` (V,) of the first step
-  after ``<bos>``; float32, uncompressed, never pickled
+- ``golden.json``: ``{"samples": [{"name", "given": {"pictures", "text"}, "input_sha256",
+  "expected": {PRECISION: {…}}}]}``; ``given`` and the answers are those of the task
+- ``NAME.png``, of a clip ``NAME.000.png`` and so on: the pictures, 8-bit blue green red as OpenCV
+  reads it (``bgr8``), lossless
+- ``NAME.npz``: for each precision ``PRECISION.OUTPUT``, without batch axis, and ``window`` (T, F)
+  where a table is what goes in; finite float32, uncompressed, never pickled
 
 The expected values of a precision were computed by that precision's own graphs.
 """
@@ -17,6 +17,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
+import re
 import struct
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -30,15 +32,29 @@ import numpy.typing as npt
 
 from edgedl.bundle.files import safe_name, write_file
 from edgedl.errors import BundleError, EdgedlError
+from edgedl.tokenizer import split
 
 if TYPE_CHECKING:
     from edgedl.frame import U8Image
+    from edgedl.spec import ModelSpec
 
 MAX_SAMPLES = 64
 MAX_PICTURES = 4096
 _MAX_PIXELS = 1 << 25
 _MAX_ARRAY_BYTES = 256 << 20
+_WINDOW = "window"
 _PNG = b"\x89PNG\r\n\x1a\n"
+
+_NPY = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': '<f4', 'fortran_order': False, 'shape': \(([\d, ]*)\), \} *\n",
+    re.DOTALL,
+)
+"""How an array of an NPZ begins: read as it is written, so that nothing has to be evaluated."""
+# What files of any content raise: json, zipfile, OpenCV, and what reads their values.
+_MALFORMED = (
+    OSError, ValueError, KeyError, TypeError, OverflowError, RuntimeError, EOFError,
+    zipfile.BadZipFile, cv2.error,
+)  # fmt: skip
 
 F32Array = npt.NDArray[np.float32]
 Output = Mapping[str, str | float]
@@ -111,7 +127,7 @@ def write_golden(folder: Path, samples: Sequence[GoldenSample]) -> None:
             done, png = cv2.imencode(".png", picture)
             assert done, name
             write_file(folder / name, png.tobytes())
-        arrays = {
+        arrays: dict[str, Any] = {
             f"{precision}.{key}": np.ascontiguousarray(array, np.float32)
             for precision, expected in sample.expected.items()
             for key, array in expected.arrays.items()
@@ -119,7 +135,7 @@ def write_golden(folder: Path, samples: Sequence[GoldenSample]) -> None:
         if sample.given.window is not None:
             arrays[_WINDOW] = np.ascontiguousarray(sample.given.window, np.float32)
         npz = io.BytesIO()
-        np.savez(npz, allow_pickle=False, **arrays)
+        np.savez(npz, **arrays)
         write_file(folder / f"{sample.name}.npz", npz.getvalue())
     table = {"samples": [_to_table(sample) for sample in samples]}
     write_file(folder / "golden.json", json.dumps(table, indent=1, allow_nan=False) + "\n")
@@ -134,26 +150,30 @@ def read_golden(folder: Path) -> tuple[GoldenSample, ...]:
     return parse_golden(lambda name: (folder / name).read_bytes())
 
 
-def parse_golden(read: Callable[[str], bytes]) -> tuple[GoldenSample, ...]:
-    """Read a golden set through ``read``, which returns the bytes of a file of the folder.
+def parse_golden(
+    read: Callable[[str], bytes], spec: ModelSpec | None = None
+) -> tuple[GoldenSample, ...]:
+    """Read a golden set.
+
+    Args:
+        read: Returns the bytes of a file of the folder.
+        spec: Of the model; each sample must give what it takes. None: anything goes.
 
     Raises:
-        BundleError: E418 it is no golden set.
+        BundleError: E418 it is no golden set, or one of another kind of model.
     """
     try:
         rows = json.loads(read("golden.json"))["samples"]
         if not isinstance(rows, list) or not 1 <= len(rows) <= MAX_SAMPLES:
             msg = f"1 to {MAX_SAMPLES} samples are expected"
             raise ValueError(msg)
-        return tuple(_read_sample(row, read) for row in rows)
+        return tuple(_read_sample(row, read, spec) for row in rows)
     except EdgedlError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, zipfile.BadZipFile) as err:
-        msg = f"golden set cannot be read: {err}; export the bundle again"
+    except _MALFORMED as err:
+        why = " ".join(str(err).split())  # OpenCV's have several lines
+        msg = f"golden set cannot be read: {why}; export the bundle again"
         raise BundleError("E418", msg) from err
-
-
-_WINDOW = "window"
 
 
 def _png_names(sample: GoldenSample) -> list[str]:
@@ -168,29 +188,56 @@ def _to_table(sample: GoldenSample) -> dict[str, Any]:
     given = {"pictures": len(sample.given.pictures), "text": sample.given.text}
     return {
         "name": sample.name,
-        "given": {key: value for key, value in given.items() if value},
+        "given": {key: value for key, value in given.items() if value not in (0, None)},
         "input_sha256": sample.input_sha256,
         "expected": {p: dict(expected.output) for p, expected in sample.expected.items()},
     }
 
 
-def _read_sample(row: dict[str, Any], read: Callable[[str], bytes]) -> GoldenSample:
-    name, given = safe_name(row["name"]), row["given"]
+def _read_sample(row: Any, read: Callable[[str], bytes], spec: ModelSpec | None) -> GoldenSample:
+    if not isinstance(row["name"], str):
+        raise TypeError(row["name"])
+    name, given = safe_name(row["name"]), _object(row["given"])
     arrays = _read_arrays(read(f"{name}.npz"))
-    count, text = given.get("pictures", 0), given.get("text")
+    count, text, window = given.get("pictures", 0), given.get("text"), arrays.get(_WINDOW)
     if type(count) is not int or not 0 <= count <= MAX_PICTURES or not isinstance(text, str | None):
         msg = f"sample {name!r} has wrong values in 'given'"
         raise ValueError(msg)
+    if spec is not None:
+        _check_given(spec, count, text, window)
     pictures = tuple(_read_png(read(file), file) for file in _png_names_of(name, count))
     expected = {
         precision: Expected(
-            output={str(key): _word_or_number(value) for key, value in output.items()},
+            output={key: _word_or_number(value) for key, value in _object(output).items()},
             arrays=_of_precision(arrays, precision),
         )
-        for precision, output in row["expected"].items()
+        for precision, output in _object(row["expected"]).items()
     }
-    whole = Given(pictures, text, arrays.get(_WINDOW))
-    return GoldenSample(name, whole, str(row["input_sha256"]), expected)
+    return GoldenSample(name, Given(pictures, text, window), str(row["input_sha256"]), expected)
+
+
+def _check_given(spec: ModelSpec, count: int, text: str | None, window: F32Array | None) -> None:
+    """Compare what a sample gives with what the model takes."""
+    pictures = spec.clip.frames if spec.clip else int(spec.image is not None)
+    rows = (spec.series.window, len(spec.series.inputs)) if spec.series else None
+    shape = None if window is None else window.shape
+    has_text = text is not None
+    if spec.text and spec.task == "text-generation":  # the first token comes from somewhere
+        has_text = bool(split(text or "", spec.text))
+    if (count, shape, has_text) != (pictures, rows, spec.text is not None):
+        msg = (
+            f"a {spec.kind} takes {pictures} pictures, {'a' if spec.text else 'no'} text and "
+            f"{rows or 'no'} window; got {count}, {ascii(text)[:40]} and {shape or 'none'}"
+        )
+        raise ValueError(msg)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """Return a JSON object."""
+    if not isinstance(value, dict):
+        msg = f"a JSON object is expected; got {ascii(value)[:40]}"
+        raise TypeError(msg)
+    return value
 
 
 def _of_precision(arrays: Mapping[str, F32Array], precision: str) -> dict[str, F32Array]:
@@ -205,9 +252,10 @@ def _of_precision(arrays: Mapping[str, F32Array], precision: str) -> dict[str, F
 def _word_or_number(value: object) -> str | float:
     if isinstance(value, str):
         return value
-    if isinstance(value, int | float):
+    if isinstance(value, int | float) and math.isfinite(value):
         return float(value)
-    raise TypeError(value)
+    msg = f"a text or a finite number is expected; got {ascii(value)[:40]}"
+    raise TypeError(msg)
 
 
 def _read_png(raw: bytes, name: str) -> U8Image:
@@ -223,15 +271,28 @@ def _read_png(raw: bytes, name: str) -> U8Image:
 
 
 def _read_arrays(raw: bytes) -> dict[str, F32Array]:
-    """Read an NPZ whose stored size was checked first."""
+    """Read an NPZ, whose sizes are checked before anything is read."""
     with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-        if sum(item.file_size for item in archive.infolist()) > _MAX_ARRAY_BYTES:
+        items = archive.infolist()
+        if sum(item.file_size for item in items) > _MAX_ARRAY_BYTES:
             msg = f"arrays of more than {_MAX_ARRAY_BYTES} bytes"
             raise ValueError(msg)
-    with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
-        found = {key: np.asarray(arrays[key], np.float32) for key in arrays.files}
-    for key, array in found.items():
-        if not np.isfinite(array).all():
-            msg = f"{key} has NaN or infinity"
+        if any(item.compress_type != zipfile.ZIP_STORED for item in items):
+            msg = "compressed arrays"
             raise ValueError(msg)
-    return found
+        return {item.filename.removesuffix(".npy"): _read_npy(archive, item) for item in items}
+
+
+def _read_npy(archive: zipfile.ZipFile, item: zipfile.ZipInfo) -> F32Array:
+    """Read one finite float32 array, as long as its header says."""
+    raw = archive.read(item)
+    head = _NPY.match(raw)
+    shape = tuple(int(size) for size in head[1].replace(b",", b" ").split()) if head else ()
+    if head is None or math.prod(shape) * 4 != len(raw) - head.end():
+        msg = f"{item.filename!a} is no float32 array of its size"
+        raise ValueError(msg)
+    array = np.frombuffer(raw, "<f4", offset=head.end()).reshape(shape).astype(np.float32)
+    if not np.isfinite(array).all():
+        msg = f"{item.filename!a} has NaN or infinity"
+        raise ValueError(msg)
+    return array

@@ -169,6 +169,11 @@ def _verify_graphs(pipeline: Pipeline, golden: Sequence[GoldenSample]) -> Verify
     if not known:
         reason = "the golden set has nothing for it"
         return VerifyRow(backend, precision, NOT_RUN, reason=reason)
+    for sample in known:
+        for name in compared:
+            if name not in sample.expected[precision].arrays:
+                msg = f"golden set: {sample.name}.npz has no {precision}.{name}; export again"
+                raise BundleError("E418", msg)
     record = pipeline.bundle.manifest.precisions[precision]
     bounds = {name: float(record.error_bounds.get(name, BOUNDS[precision])) for name in compared}
     answers: list[Expected] = []

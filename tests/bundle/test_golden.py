@@ -5,10 +5,14 @@ from __future__ import annotations
 import io
 import json
 import struct
+import zipfile
+import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from tiny_kinds import FADES, HEAT, LETTERS, QUARTERS, WARMTH
 
 from edgedl.bundle.golden import (
     Expected,
@@ -20,6 +24,9 @@ from edgedl.bundle.golden import (
     write_golden,
 )
 from edgedl.errors import BundleError
+
+if TYPE_CHECKING:
+    from edgedl.spec import ModelSpec
 
 
 @pytest.fixture
@@ -81,6 +88,35 @@ def npz(logits: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+def claiming(shape: str, more: bytes = b"") -> bytes:
+    """Return an NPZ with an array of four bytes whose header says what it likes."""
+    head = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        size = struct.pack("<H", len(head))
+        archive.writestr("fp32.logits.npy", b"\x93NUMPY\x01\x00" + size + head + bytes(4) + more)
+    return file.getvalue()
+
+
+def compressed() -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, **{"fp32.logits": np.zeros(3, np.float32)})
+    return file.getvalue()
+
+
+def wide_png() -> bytes:
+    """Return a PNG that is wider than OpenCV allows, of few pixels."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", 1 << 25, 1, 8, 0, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    return b"\x89PNG\r\n\x1a\n" + chunk + bytes(12)
+
+
+def one_sample(**changes: object) -> bytes:
+    expected = {"fp32": {"text": "a red"}}
+    row = {"name": "one", "given": {"pictures": 1}, "input_sha256": "", "expected": expected}
+    return json.dumps({"samples": [row | changes]}).encode()
+
+
 @pytest.mark.parametrize(
     ("name", "raw"),
     [
@@ -88,13 +124,36 @@ def npz(logits: np.ndarray) -> bytes:
         ("golden.json", b"[" * 99999),
         ("golden.json", b'{"samples": []}'),
         ("golden.json", b'{"samples": [3]}'),
+        ("golden.json", b'{"samples": [[]]}'),
+        ("golden.json", b"[]"),
+        ("golden.json", one_sample(name=3)),
+        ("golden.json", one_sample(given=[])),
+        ("golden.json", one_sample(given={"pictures": "1"})),
+        ("golden.json", one_sample(given={"pictures": -1})),
+        ("golden.json", one_sample(given={"text": 1})),
+        ("golden.json", one_sample(expected=[])),
+        ("golden.json", one_sample(expected={"fp32": []})),
+        ("golden.json", one_sample(expected={"fp16": {"text": "a red"}})),
+        ("golden.json", one_sample(expected={"fp32": {"text": None}})),
+        ("golden.json", one_sample(expected={"fp32": {"log_prob": 10**400}})),
+        ("golden.json", one_sample(expected={"fp32": {"log_prob": float("nan")}})),
         ("one.npz", b"PK\x03\x04"),
         ("one.npz", b""),
         ("one.npz", pickled()),
+        ("one.npz", compressed()),
+        ("one.npz", claiming("(10000000000000,)")),
+        ("one.npz", claiming(f"({'9' * 5000},)")),
+        ("one.npz", claiming(f"(0, {'9' * 30})")),
+        ("one.npz", claiming("(1, 2)")),
+        ("one.npz", claiming("(" * 100)),
+        ("one.npz", claiming("(1,)", b"more")),
+        ("one.npz", npz(np.float64([1, 2]))),
         ("one.npz", npz(np.float32([1, np.nan]))),
         ("one.npz", npz(np.float32([1, np.inf]))),
         ("one.png", b"<html>"),
         ("one.png", b"\x89PNG\r\n\x1a\n" + bytes(8) + struct.pack(">II", 30000, 30000) + bytes(9)),
+        ("one.png", b"\x89PNG\r\n\x1a\n" + bytes(8) + struct.pack(">II", 0, 3) + bytes(9)),
+        ("one.png", wide_png()),
     ],
 )
 def test_damage_is_one_error(tmp_path: Path, sample: GoldenSample, name: str, raw: bytes) -> None:
@@ -103,9 +162,49 @@ def test_damage_is_one_error(tmp_path: Path, sample: GoldenSample, name: str, ra
     with pytest.raises(BundleError, match="golden set cannot be read") as caught:
         read_golden(tmp_path)
     assert caught.value.code == "E418"
+    assert "\n" not in str(caught.value)
 
 
 def test_names_stay_in_the_folder() -> None:
     table = {"samples": [{"name": "../../x", "input_sha256": "", "expected": {}}]}
     with pytest.raises(ValueError, match="unsafe file name"):
         parse_golden(lambda _: json.dumps(table).encode())
+
+
+def window(*shape: int) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, window=np.zeros(shape, np.float32), **{"fp32.values": np.zeros(1, np.float32)})
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("spec", "given", "arrays"),
+    [
+        (QUARTERS, {}, npz(np.zeros(4, np.float32))),
+        (QUARTERS, {"text": "a red ring"}, npz(np.zeros(4, np.float32))),
+        (QUARTERS, {"pictures": 1, "text": "a"}, npz(np.zeros(4, np.float32))),
+        (QUARTERS, {"pictures": 1}, window(3, 2)),
+        (FADES, {"pictures": 2}, npz(np.zeros(2, np.float32))),
+        (WARMTH, {}, npz(np.zeros(2, np.float32))),
+        (LETTERS, {"text": ""}, npz(np.zeros(8, np.float32))),
+        (HEAT, {}, npz(np.zeros(1, np.float32))),
+        (HEAT, {}, window(4, 2)),
+        (HEAT, {}, window(3, 2, 1)),
+    ],
+)
+def test_what_is_given_is_what_the_task_takes(
+    tmp_path: Path, sample: GoldenSample, spec: ModelSpec, given: object, arrays: bytes
+) -> None:
+    write_golden(tmp_path, [sample])
+    damage(tmp_path, "golden.json", one_sample(given=given))
+    damage(tmp_path, "one.npz", arrays)
+    with pytest.raises(BundleError, match=f"a {spec.kind} takes ") as caught:
+        parse_golden(lambda name: (tmp_path / name).read_bytes(), spec)
+    assert caught.value.code == "E418"
+
+
+def test_an_empty_text_is_a_text(tmp_path: Path) -> None:
+    expected = {"fp32": Expected({"label": "cold"}, {"logits": np.zeros(2, np.float32)})}
+    write_golden(tmp_path, [GoldenSample("one", Given(text=""), "", expected)])
+    (found,) = parse_golden(lambda name: (tmp_path / name).read_bytes(), WARMTH)
+    assert found.given.text == ""

@@ -149,6 +149,16 @@ def test_a_column_of_small_units_counts_as_much_as_one_of_large_ones() -> None:
     assert module._largest_error("values", []) == 0
 
 
+def test_golden_arrays_that_are_not_there(tiny_bundle: Path, relist: Relist) -> None:
+    def change(sample: Any) -> Any:
+        return with_expected(sample, "fp32", arrays={"h": np.zeros(5, np.float32)})
+
+    rewrite_golden(tiny_bundle, relist, change)
+    with pytest.raises(BundleError, match=r"one.npz has no fp32\.features") as caught:
+        verify(tiny_bundle)
+    assert (caught.value.code, caught.value.exit_code) == ("E418", 4)
+
+
 @pytest.mark.parametrize("unknown", [["int8-cpu"], ["fp32"], ["fp32", "int8-cpu"]])
 def test_what_this_runtime_cannot_run_is_not_run(
     tiny_bundle: Path, relist: Relist, unknown: list[str]
