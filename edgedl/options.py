@@ -72,13 +72,22 @@ def _checked(hint: Any, value: Any, where: str) -> Any:
     if origin is Mapping and isinstance(value, Mapping):
         return {str(k): _checked(args[1], item, f"{where}[{k!r}]") for k, item in value.items()}
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return _float_of(value, where)
     wanted = object if hint is Any else origin or hint
     if isinstance(value, wanted) and not (wanted in (int, float) and isinstance(value, bool)):
         return value
     name = getattr(hint, "__name__", str(hint))
     msg = f"{where} must be {name}; got {value!r}"
     raise ConfigError("E204", msg)
+
+
+def _float_of(value: int, where: str) -> float:
+    """Return a whole number as a float, or raise E204 where none is so large."""
+    try:
+        return float(value)
+    except OverflowError as err:
+        msg = f"{where} must be float; got a number of {value.bit_length()} bits"
+        raise ConfigError("E204", msg) from err
 
 
 def check_ranges(section: str, options: Any, **allowed: tuple[float, float]) -> None:
@@ -115,7 +124,7 @@ def parse_toml(path: Path) -> dict[str, Any]:
         raise ConfigError("E216", msg) from err
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as err:
+    except ValueError as err:  # TOMLDecodeError is one; so is that of a number of too many digits
         msg = f"{path} is not valid TOML: {err}"
         raise ConfigError("E202", msg) from err
 
@@ -124,7 +133,7 @@ def parse_value(text: str) -> Any:
     """Read one TOML value; what is none, such as ``bf16``, is a text."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except ValueError:
         return text
 
 

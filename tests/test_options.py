@@ -41,6 +41,7 @@ def test_values_are_taken_with_their_types() -> None:
         ({"zzz": 1}, "E203", "r [x]: unknown key 'zzz'; known keys: ratio, steps, name"),
         ({"steps": 2}, "E203", "r [x]: key 'ratio' is missing"),
         ({"ratio": "fast"}, "E204", "r [x] ratio must be float; got 'fast'"),
+        ({"ratio": 10**400}, "E204", "r [x] ratio must be float; got a number of 1329 bits"),
         ({"ratio": True}, "E204", "r [x] ratio must be float; got True"),
         ({"ratio": 1.0, "steps": 2.5}, "E204", "r [x] steps must be int; got 2.5"),
         (
@@ -69,6 +70,7 @@ def test_wrong_tables_name_the_key(table: dict[str, object], code: str, message:
     [
         (None, "E200", "not found"),
         (b"a = ", "E202", "is not valid TOML"),
+        (b"a = " + b"9" * 5000, "E202", "is not valid TOML"),
         (b"a = '\xff'", "E216", "not UTF-8 at byte 5"),
         (b"#" * ((1 << 20) + 1), "E209", "larger than 1 MiB; got 1048577 bytes"),
     ],

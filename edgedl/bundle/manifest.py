@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from edgedl.bundle.files import MAX_FILES, MAX_TOTAL_BYTES, safe_name
@@ -280,7 +282,7 @@ def _check_digest(raw: bytes, where: str) -> bool:
 
 
 def _parse_json(raw: bytes, where: str) -> dict[str, Any]:
-    """Return a JSON object without repeated keys or numbers that are none."""
+    """Return a JSON object without repeated keys, and without numbers that are none or infinite."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         table = dict(pairs)
@@ -289,12 +291,21 @@ def _parse_json(raw: bytes, where: str) -> dict[str, Any]:
             raise ValueError(msg)
         return table
 
-    def refuse(constant: str) -> None:
-        msg = f"{constant} is no JSON number"
-        raise ValueError(msg)
+    def finite(kind: type[int | float], text: str) -> int | float:
+        if not math.isfinite(float(text)):  # of 1e400, too
+            msg = f"{text[:20]} is no number that can be used"
+            raise ValueError(msg)
+        return kind(text)
 
+    whole, real = partial(finite, int), partial(finite, float)
     try:
-        table = json.loads(raw.decode(), object_pairs_hook=once, parse_constant=refuse)
+        table = json.loads(
+            raw.decode(),
+            object_pairs_hook=once,
+            parse_constant=real,
+            parse_float=real,
+            parse_int=whole,
+        )
     except (ValueError, RecursionError) as err:
         msg = f"{where} is not JSON: {err}; make or copy the bundle again"
         raise BundleError("E401", msg) from err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,13 +65,37 @@ def test_a_changed_number_is_an_integrity_error(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "<html>", "[]", "{}", '{"schema": NaN}', '{"schema": 1, "schema": 1}', "[" * 99999]
+    "text",
+    [
+        "",
+        "<html>",
+        "[]",
+        "{}",
+        '{"schema": NaN}',
+        '{"schema": -Infinity}',
+        '{"schema": 1e400}',
+        '{"schema": -1e400}',
+        f'{{"schema": {10**400}}}',
+        f'{{"schema": {"9" * 5000}}}',
+        '{"schema": 1, "schema": 1}',
+        "[" * 99999,
+    ],
 )
 def test_not_a_manifest(text: str) -> None:
     with pytest.raises(BundleError) as caught:
         Manifest.parse(text.encode())
     assert (caught.value.code, caught.value.exit_code) == ("E401", 4)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("number", [b"1e400", b"-1e400", str(10**400).encode(), b"Infinity"])
+def test_numbers_that_no_float_can_hold(raw: bytes, number: bytes) -> None:
+    wrong = raw.replace(b'"exact": 0.9', b'"exact": ' + number, 1)
+    digest = re.search(rb'"digest": "(.{64})"', wrong)[1]
+    zeros = hashlib.sha256(wrong.replace(digest, b"0" * 64)).hexdigest().encode()
+    with pytest.raises(BundleError, match="is no number that can be used") as caught:
+        Manifest.parse(wrong.replace(digest, zeros))
+    assert caught.value.code == "E401"
 
 
 def test_not_utf8() -> None:
