@@ -66,7 +66,10 @@ def calibration_of(evaluation: Evaluation) -> Calibration:
     """
     n = len(evaluation)
     if not n:
-        msg = "nothing to calibrate on; INT8 needs samples: train on data that has a train split"
+        msg = (
+            "nothing to calibrate on; fp16 and INT8 need samples: train on data that has a train "
+            "split"
+        )
         raise DataError("E353", msg)
     warnings = []
     if n < ENOUGH:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -10,29 +12,151 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from edgedl.errors import BundleError
+from edgedl.runtime.session import open_session
+
+if TYPE_CHECKING:
+    from edgedl.export.replay import Feeds
 
 LARGEST = float(np.finfo(np.float16).max)
 
+_SCALES = ("Sub", "Div", "Mul", "Add")
+_FLOAT, _HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 
-def to_half(source: Path, out: Path) -> None:
+
+def to_half(source: Path, out: Path, feeds: Sequence[Feeds], *, raw_units: bool = False) -> None:
     """Write the fp16 copy of an fp32 graph.
 
     Inputs and outputs stay fp32, so that every precision of a bundle takes and gives the same
-    tensors.
+    tensors. ONNX Runtime computes most of an fp16 graph in fp32 on a CPU, so measuring its quality
+    there would not show what overflows on a GPU: the fp32 values of real samples do.
+
+    Args:
+        source: The fp32 graph.
+        out: What to write.
+        feeds: Real inputs.
+        raw_units: The inputs and outputs are in units of their own, such as 100000 Pa: what scales
+            them stays fp32.
 
     Raises:
-        BundleError: E417 a weight does not fit into fp16.
+        BundleError: E417 a weight, or a value on the way, does not fit into fp16.
     """
-    model = onnx.load(source)
+    model = onnx.shape_inference.infer_shapes(onnx.load(source))
+    for index, node in enumerate(model.graph.node):
+        node.name = node.name or f"node_{index}"
+    kept = _scaling(model.graph) if raw_units else set()
+    halved = {
+        name
+        for node in model.graph.node
+        if node.name not in kept
+        for name in (*node.input, *node.output)
+    }
+    weights = {tensor.name for tensor in model.graph.initializer}
+    for value in [value for value in model.graph.value_info if value.name in weights]:
+        model.graph.value_info.remove(value)  # the converter would cast those that stay fp32
     for tensor in model.graph.initializer:
         values = onnx.numpy_helper.to_array(tensor)
-        if values.dtype == np.float32 and np.abs(values).max(initial=0) > LARGEST:
-            msg = (
-                f"{source.name}: weight {tensor.name!r} has a value of "
-                f"{np.abs(values).max():.3g}, fp16 ends at {LARGEST:.0f}; export without fp16"
-            )
-            raise BundleError("E417", msg)
-    half = convert_float_to_float16(model, keep_io_types=True)
+        if tensor.name in halved and values.dtype == np.float32:
+            _check_fits(source, f"weight {tensor.name!r}", np.abs(values).max(initial=0))
+    for name, largest in _largest(model, halved, feeds).items():
+        _check_fits(source, f"tensor {name!r}", largest)
+    before = {node.name for node in model.graph.node}
+    half = convert_float_to_float16(
+        model, keep_io_types=True, disable_shape_infer=True, node_block_list=sorted(kept)
+    )
+    _undo_rounding(half.graph, before)
     OnnxModel(half).topological_sort()  # the casts of the inputs were appended at the end
     onnx.checker.check_model(half)
     onnx.save(half, out)
+
+
+def _check_fits(source: Path, what: str, largest: float) -> None:
+    if LARGEST < largest < np.inf:  # infinity, as masks have it, is infinity in fp16 too
+        msg = (
+            f"{source.name}: {what} has a value of {largest:.3g}, fp16 ends at {LARGEST:.0f}; "
+            "export without fp16"
+        )
+        raise BundleError("E417", msg)
+
+
+def _scaling(graph: Any) -> set[str]:
+    """Return the names of the nodes that scale what comes in, and those that scale what goes out.
+
+    From either end of the graph on, as long as constants are taken from, or multiplied with it.
+    """
+    weights = {tensor.name for tensor in graph.initializer}
+    found: set[str] = set()
+    for nodes, ends in ((graph.node, graph.input), (reversed(graph.node), graph.output)):
+        reached = {value.name for value in ends}
+        for node in nodes:
+            seen = [name for name in node.input if name not in weights]
+            if node.op_type in _SCALES and len(seen) == 1 and reached & {*seen, *node.output}:
+                found.add(node.name)
+                reached |= {*seen, *node.output}
+    return found
+
+
+def _largest(model: Any, names: set[str], feeds: Sequence[Feeds]) -> dict[str, float]:
+    """Return the largest magnitude over all feeds of the float tensors of these names, in order."""
+    order = [value.name for value in model.graph.input]
+    order += [name for node in model.graph.node for name in node.output]
+    kinds = {
+        value.name: value.type.tensor_type.elem_type
+        for value in (*model.graph.input, *model.graph.value_info, *model.graph.output)
+    }
+    watched = [name for name in order if name in names and kinds.get(name) == _FLOAT]
+    watching = onnx.ModelProto()
+    watching.CopyFrom(model)
+    graph = watching.graph
+    del graph.output[:]
+    make = onnx.helper.make_node
+    for index, name in enumerate(watched):
+        graph.node.append(make("Abs", [name], [f"abs_{index}"]))
+        graph.node.append(make("ReduceMax", [f"abs_{index}"], [f"max_{index}"], keepdims=0))
+        graph.output.append(onnx.helper.make_tensor_value_info(f"max_{index}", _FLOAT, []))
+    session = open_session(watching.SerializeToString(), "onnxruntime")
+    try:
+        found = [session.run(one) for one in feeds]
+    finally:
+        session.close()
+    return {
+        name: max((float(one[f"max_{index}"]) for one in found), default=0.0)
+        for index, name in enumerate(watched)
+    }
+
+
+def _undo_rounding(graph: Any, before: set[str]) -> None:
+    """Join what is fp32 on both sides of a pair of casts: the converter rounds in between.
+
+    It puts a cast to fp16 behind every input and every node that stays fp32, and one to fp32
+    before the next.
+
+    Args:
+        graph: As converted.
+        before: Names of the nodes that were there before.
+    """
+    made_by = {name: node for node in graph.node for name in node.output}
+    outputs = {value.name for value in graph.output}
+    put_in = [node for node in graph.node if node.name not in before]
+    for up in [node for node in put_in if _casts_to(node, _FLOAT)]:
+        down = made_by.get(up.input[0])
+        if down is None or down.name in before or not _casts_to(down, _HALF):
+            continue
+        old, new = up.output[0], down.input[0]
+        if old in outputs:  # its name stays
+            maker = made_by[new]
+            maker.output[:] = [old if name == new else name for name in maker.output]
+            old, new = new, old
+        for node in graph.node:
+            node.input[:] = [new if name == old else name for name in node.input]
+        graph.node.remove(up)
+    used = outputs.union(*(node.input for node in graph.node))
+    for node in [node for node in put_in if _casts_to(node, _HALF)]:
+        if node.output[0] not in used:
+            graph.node.remove(node)
+    made = {name for node in graph.node for name in node.output}
+    for value in [value for value in graph.value_info if value.name not in made]:
+        graph.value_info.remove(value)
+
+
+def _casts_to(node: Any, kind: int) -> bool:
+    return node.op_type == "Cast" and any(a.name == "to" and a.i == kind for a in node.attribute)

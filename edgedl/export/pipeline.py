@@ -162,7 +162,9 @@ def _write(job: Job, precision: str) -> Recipe | None:
     if precision == "fp16":
         job.say("writing fp16")
         for role in job.spec.roles:
-            to_half(job.path(role, "fp32"), job.path(role, "fp16"))
+            source, out = job.path(role, "fp32"), job.path(role, "fp16")
+            raw_units = job.spec.task == "regression"
+            to_half(source, out, job.feeds[role], raw_units=raw_units)
         return None
     return _quantize(job, precision)
 

@@ -228,7 +228,7 @@ def test_fp32_is_measured_once_on_what_settings_are_chosen_by(
 def test_a_precision_that_cannot_be_made_is_refused(
     run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: Path) -> None:
+    def broken(*_: Any, **__: Any) -> None:
         raise BundleError("E417", "a weight is too large")
 
     monkeypatch.setattr(pipeline, "to_half", broken)

@@ -40,7 +40,7 @@ def folder(run: Run, tensors: Tensors, tmp_path_factory: pytest.TempPathFactory)
     fp32 = write_graphs(parts, folder)
     feeds = feeds_of(open_model(run.model_spec, parts), tensors)
     for role in ROLES:
-        to_half(fp32[role], folder / graph_name(role, "fp16"))
+        to_half(fp32[role], folder / graph_name(role, "fp16"), feeds[role])
         int8_trt(fp32[role], folder / graph_name(role, "int8-trt"), feeds[role], Recipe())
     out = {role: folder / graph_name(role, "int8-cpu") for role in ROLES}
     int8_cpu(fp32["encoder"], out["encoder"], feeds["encoder"], Recipe())
@@ -101,7 +101,7 @@ def test_a_weight_that_fp16_cannot_hold(folder: Path, tmp_path: Path) -> None:
     big.CopyFrom(numpy_helper.from_array(values, big.name))
     onnx.save(model, tmp_path / "big.onnx")
     with pytest.raises(BundleError, match="fp16 ends at 65504") as caught:
-        to_half(tmp_path / "big.onnx", tmp_path / "half.onnx")
+        to_half(tmp_path / "big.onnx", tmp_path / "half.onnx", [])
     assert caught.value.code == "E417"
 
 
