@@ -20,7 +20,6 @@ class Layer:
         shape: Of its output for one sample, batch axis left out; of the last call.
         parameters: Of this layer alone.
         macs: Multiply-accumulates for one sample, in all calls.
-        activation_bytes: Of its outputs for one sample in float32, in all calls.
     """
 
     name: str
@@ -28,7 +27,6 @@ class Layer:
     shape: tuple[int, ...]
     parameters: int
     macs: int
-    activation_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,28 +36,12 @@ class Summary:
     Attributes:
         layers: In the order they first ran.
         parameters: Of the whole network.
-        trained: Of these, how many are trained.
         macs: For one sample.
-        activation_bytes: For one sample.
     """
 
     layers: tuple[Layer, ...]
     parameters: int
-    trained: int
     macs: int
-    activation_bytes: int
-
-    def training_bytes(self, batch: int, moments: int = 2) -> int:
-        """Estimate the memory of training in float32.
-
-        Args:
-            batch: Samples per step.
-            moments: Numbers that the optimiser keeps for each trained one.
-
-        Returns:
-            Weights, gradients, moments, and the activations that are kept for the way back.
-        """
-        return 4 * (self.parameters + (1 + moments) * self.trained) + self.activation_bytes * batch
 
     def lines(self) -> list[str]:
         """Return the table to print, a line each, and below it the sums."""
@@ -99,14 +81,31 @@ def summarize(network: nn.Module, inputs: Sequence[Tensor]) -> Summary:
         for hook in hooks:
             hook.remove()
     layers = tuple(ran.values())
-    parameters = list(network.parameters())
     return Summary(
         layers=layers,
-        parameters=sum(p.numel() for p in parameters),
-        trained=sum(p.numel() for p in parameters if p.requires_grad),
+        parameters=sum(p.numel() for p in network.parameters()),
         macs=sum(layer.macs for layer in layers),
-        activation_bytes=sum(layer.activation_bytes for layer in layers),
     )
+
+
+def kept_bytes(network: nn.Module, forward: Callable[[], Tensor]) -> list[int]:
+    """Run ``forward`` and return the size of each tensor that its result keeps for the way back.
+
+    What several operations keep counts once, and the parameters of ``network`` do not count.
+    """
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        result = forward()  # while it lives, so do they all, each at a place of its own
+    for parameter in network.parameters():
+        kept.pop(parameter.untyped_storage().data_ptr(), None)
+    del result
+    return list(kept.values())
 
 
 def _recorder(
@@ -127,8 +126,6 @@ def _recorder(
             shape=tuple(output.shape[1:]),
             parameters=sum(p.numel() for p in module.parameters(recurse=False)),
             macs=_macs(module, output) // batch + (before.macs if before else 0),
-            activation_bytes=4 * output.numel() // batch
-            + (before.activation_bytes if before else 0),
         )
 
     return record

@@ -52,6 +52,8 @@ def choose_manner(
     loss: Callable[[nn.Module, Batch], Tensor],
     batch: Batch,
     options: TrainOptions,
+    *,
+    remember: bool = True,
 ) -> tuple[Manner, dict[str, float]]:
     """Return what to train in; of what is left open, the fastest on a copy of the network.
 
@@ -60,6 +62,7 @@ def choose_manner(
         loss: Of a network and a batch.
         batch: What to try with.
         options: ``precision`` and ``channels_last``, each perhaps ``auto``.
+        remember: Write down what was measured.
 
     Returns:
         The manner, and the best time of a step in each manner tried, ms; none when only one was
@@ -77,7 +80,8 @@ def choose_manner(
     took_ms = _remembered().get(key)
     if took_ms is None or took_ms.keys() != {manner.name for manner in manners}:
         took_ms = _measure(network, loss, batch, manners)
-        _remember(key, took_ms)
+        if remember:
+            _remember(key, took_ms)
     return min(manners, key=lambda manner: took_ms[manner.name]), took_ms
 
 

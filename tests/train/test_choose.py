@@ -40,6 +40,13 @@ def test_nothing_is_measured_where_there_is_no_choice(monkeypatch):
     assert choose_manner(nn.Conv2d(1, 2, 3), loss, BATCH, forced)[0].is_channels_last
 
 
+def test_nothing_is_remembered_where_that_is_not_wanted(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    _, took_ms = choose_manner(nn.Linear(6, 2), loss, BATCH, TrainOptions(steps=1), remember=False)
+    assert took_ms.keys() == {"fp32", "bf16"}
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_broken_memory_is_measured_again(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     (tmp_path / "edgedl").mkdir()
