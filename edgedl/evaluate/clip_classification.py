@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgedl.bundle import Given
-from edgedl.data.clips import ClipsOptions, open_clips
+from edgedl.data.clips import Clips, ClipsOptions, open_clips
 from edgedl.evaluate.classification import as_bgr, prepare, some
 from edgedl.evaluate.labels import rate, translated
 from edgedl.options import options_from
@@ -28,13 +28,18 @@ _AT_ONCE = 64
 class ClipClassification:
     """Clips with their labels, see ``edgedl.evaluate.evaluation.Evaluation``.
 
+    Only what the network gets is kept: the clips themselves, at camera size, are made or decoded
+    again where they are shown.
+
     Attributes:
-        clips: (T, H, W) or (T, H, W, 3) uint8 each.
+        clips: Of the split, None where there is no such split.
+        rows: Which of them, (n,).
         tensors: (n, T, C, H, W).
     """
 
     split: str
-    clips: tuple[npt.NDArray[np.uint8], ...]
+    clips: Clips | None
+    rows: npt.NDArray[np.int64]
     tensors: npt.NDArray[Any]
     truths: npt.NDArray[np.int64]
 
@@ -49,12 +54,14 @@ class ClipClassification:
         opened = open_clips(options)
         clips, shape = opened.splits.get(split), (spec.clip.frames, *spec.image.shape[1:])
         if clips is None or not len(clips):
-            return cls(split, (), np.zeros((0, *shape), np.float32), np.zeros(0, np.int64))
-        rows = some(clips.labels, len(clips) if limit is None else limit)
-        made = tuple(clips.clip(int(row)) for row in rows)
-        tensors = np.stack([prepare(spec.image, clip) for clip in made])
+            none = np.zeros(0, np.int64)
+            return cls(split, None, none, np.zeros((0, *shape), spec.image.dtype), none)
+        rows = some(clips, len(clips) if limit is None else limit)
+        tensors = np.empty((len(rows), *shape), spec.image.dtype)
+        for index, row in enumerate(rows):
+            tensors[index] = prepare(spec.image, clips.clip(int(row)))
         truths = translated(clips.labels[rows], opened.labels, spec, str(options.path))
-        return cls(split, made, tensors, truths)
+        return cls(split, clips, rows, tensors, truths)
 
     def __len__(self) -> int:
         return len(self.truths)
@@ -62,11 +69,14 @@ class ClipClassification:
     def part(self, start: int, stop: int) -> ClipClassification:
         """Return samples ``start`` to ``stop``."""
         cut = slice(start, stop)
-        return ClipClassification(self.split, self.clips[cut], self.tensors[cut], self.truths[cut])
+        rows, tensors, truths = self.rows[cut], self.tensors[cut], self.truths[cut]
+        return ClipClassification(self.split, self.clips, rows, tensors, truths)
 
     def inputs(self, index: int) -> Given:
         """Return the frames of a clip as a camera would give them."""
-        return Given(tuple(as_bgr(frame) for frame in self.clips[index]))
+        assert self.clips is not None
+        clip = self.clips.clip(int(self.rows[index]))
+        return Given(tuple(as_bgr(frame) for frame in clip))
 
     def measure(self, model: Model) -> Measurement:
         """Rate a classifier."""

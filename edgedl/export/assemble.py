@@ -90,14 +90,14 @@ def _golden(job: Job, precisions: Sequence[str]) -> list[GoldenSample]:
     rows = [i * len(samples) // count for i in range(count)]  # files may be sorted by class
     with ExitStack() as stack:
         models = {p: stack.enter_context(job.open(p)) for p in precisions}
-        given = [samples.inputs(row) for row in rows]
-        tensors = [next(iter(models.values())).prepare(one) for one in given]
+        first = next(iter(models.values()))
+        tensors = [first.prepare(samples.inputs(row)) for row in rows]
         clear = [min(margin(m, tensor) for m in models.values()) for tensor in tensors]
         best = sorted(range(count), key=clear.__getitem__)[-golden_count(job.spec) :]
         return [
             GoldenSample(
                 name=f"{number:02}",
-                given=given[index],
+                given=samples.inputs(rows[index]),
                 input_sha256=tensor_sha256(tensors[index]),
                 expected={p: model.expect(tensors[index]) for p, model in models.items()},
             )

@@ -76,13 +76,17 @@ def calibration_of(evaluation: Evaluation) -> Calibration:
         warnings.append(
             f"only {n} calibration samples; {ENOUGH} or more give INT8 ranges to rely on"
         )
-    pictures = [picture for i in range(n) for picture in evaluation.inputs(i).pictures]
-    flat = sum(float(picture.std()) < _FLAT_STD for picture in pictures)
-    if pictures and flat == len(pictures):
+    is_flat = [
+        float(picture.std()) < _FLAT_STD
+        for i in range(n)
+        for picture in evaluation.inputs(i).pictures
+    ]
+    flat = sum(is_flat)
+    if is_flat and all(is_flat):
         msg = f"all {flat} calibration pictures are a single colour; look at the training data"
         raise DataError("E354", msg)
     if flat:
-        warnings.append(f"{flat} of {len(pictures)} calibration pictures are a single colour")
+        warnings.append(f"{flat} of {len(is_flat)} calibration pictures are a single colour")
     tensors = np.ascontiguousarray(evaluation.tensors)
     if len({hashlib.sha256(tensor.tobytes()).digest() for tensor in tensors}) < n / 2:
         warnings.append(f"more than half of {n} calibration samples are repetitions")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 from tiny_kinds import FADES, HandSession, fade_features, fade_logits
 
+from edgedl.data import clips
 from edgedl.data.moving import MOTIONS
 from edgedl.errors import DataError
 from edgedl.evaluate import open_evaluation
@@ -82,6 +85,25 @@ def test_limit_part_and_input(videos: Path) -> None:
     given = part.inputs(2)
     assert [picture.shape for picture in given.pictures] == [(16, 32, 3)] * 3
     np.testing.assert_array_equal(MODEL.prepare(given)[0], part.tensors[2])
+
+
+def test_the_clips_themselves_are_not_kept(videos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At camera size they are many times what the network gets."""
+    read, alive = clips.read_clip, []
+
+    def watched(path: Path, frames: int) -> np.ndarray:
+        made = read(path, frames)
+        alive.append(weakref.ref(made))
+        return made
+
+    monkeypatch.setattr(clips, "read_clip", watched)
+    found = open_evaluation(FADES, data_of(videos))
+    assert len(alive) == 5
+    gc.collect()
+    assert [clip() for clip in alive] == [None] * 5
+    given = found.part(1, 5).inputs(3)  # decoded again
+    assert len(alive) == 6
+    np.testing.assert_array_equal(MODEL.prepare(given)[0], found.tensors[4])
 
 
 def test_a_split_that_is_not_there(videos: Path) -> None:
