@@ -17,6 +17,8 @@ E6xx environment.
 
 from __future__ import annotations
 
+from edgedl.printable import escaped
+
 
 class EdgedlError(Exception):
     """Base of all intended errors.
@@ -29,7 +31,7 @@ class EdgedlError(Exception):
     exit_code = 70
 
     def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
+        super().__init__(escaped(message, keep="\n"))
         self.code = code
 
 

@@ -241,6 +241,11 @@ class ModelSpec:
                 what = "needs" if name in needed else "has no"
                 msg = f"a model for {self.task} {what} {name}"
                 raise ConfigError("E205", msg)
+        columns = (*self.series.inputs, *self.series.outputs) if self.series else ()
+        for name in (*self.labels, *columns):
+            if not name.isprintable():
+                msg = f"the name {name!a} holds a character that cannot be printed; rename it"
+                raise ConfigError("E205", msg)
 
     @property
     def kind(self) -> str:

@@ -73,6 +73,7 @@ class Vocab:
             tokens = json.loads(raw.decode())["tokens"]
             if not isinstance(tokens, list) or not all(isinstance(t, str) for t in tokens):
                 raise TypeError(tokens)
+            "".join(tokens).encode()  # half of a pair of UTF-16 can never be shown
         except (ValueError, KeyError, TypeError, RecursionError) as err:
             msg = f"{where} is not a vocabulary: a JSON object with a list 'tokens' is expected"
             raise BundleError("E416", msg) from err
@@ -101,7 +102,7 @@ def parse_labels(raw: bytes, where: str = "labels.json") -> tuple[str, ...]:
     """Read the bytes of ``labels.json``.
 
     Raises:
-        BundleError: E416 they are no list of at least two different names.
+        BundleError: E416 they are no list of at least two different names that can be printed.
     """
     try:
         labels = json.loads(raw.decode())["labels"]
@@ -109,9 +110,12 @@ def parse_labels(raw: bytes, where: str = "labels.json") -> tuple[str, ...]:
             raise TypeError(labels)
         if len(labels) < 2 or len(set(labels)) != len(labels):
             raise ValueError(labels)
+        if not all(label.isprintable() for label in labels):
+            raise ValueError(labels)
     except (ValueError, KeyError, TypeError, RecursionError) as err:
         msg = (
-            f"{where}: a JSON object with a list 'labels' of at least two different names expected"
+            f"{where}: a JSON object with a list 'labels' of at least two different names "
+            "without control characters expected"
         )
         raise BundleError("E416", msg) from err
     return tuple(labels)

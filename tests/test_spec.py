@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from edgedl.errors import ConfigError
-from edgedl.spec import ImageSpec, TensorSpec
+from edgedl.spec import ImageSpec, ModelSpec, SeriesSpec, TensorSpec
 
 
 def test_the_public_example() -> None:
@@ -49,6 +49,17 @@ def test_wrong_specs_say_what_is_wrong(change: dict[str, Any], message: str) -> 
     with pytest.raises(ConfigError) as caught:
         ImageSpec.from_dict({"size_hw": [4, 4], **change})
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a\x1b[31m", "two\nlines"])
+def test_names_that_cannot_be_printed(name: str) -> None:
+    image = ImageSpec(size_hw=(4, 4))
+    series = SeriesSpec(inputs=("a", name), outputs=("a",), window=2)
+    for parts in ({"task": "classification", "image": image, "labels": ("a", name)},
+                  {"task": "regression", "series": series}):  # fmt: skip
+        with pytest.raises(ConfigError, match="cannot be printed; rename it") as caught:
+            ModelSpec(**parts)
+        assert caught.value.code == "E205"
 
 
 def test_tensor_spec_round_trip() -> None:

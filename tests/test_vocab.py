@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgedl.errors import BundleError
-from edgedl.vocab import BOS, EOS, PAD, UNK, Vocab
+from edgedl.vocab import BOS, EOS, PAD, UNK, Vocab, labels_json, parse_labels
 
 
 def test_words_become_ids_and_back(tmp_path: Path) -> None:
@@ -19,6 +19,19 @@ def test_words_become_ids_and_back(tmp_path: Path) -> None:
     path = tmp_path / "vocab.json"
     path.write_text(vocab.to_json(), encoding="utf-8")
     assert Vocab.open(path) == vocab
+
+
+def test_half_a_pair_is_refused() -> None:
+    raw = b'{"tokens": ["<pad>", "<bos>", "<eos>", "<unk>", "\\ud800"]}'
+    with pytest.raises(BundleError, match="is not a vocabulary"):
+        Vocab.parse(raw)
+
+
+@pytest.mark.parametrize("label", ["a\x1b[31m", "bell\x07", "two\nlines", "\u202ertl"])
+def test_labels_that_cannot_be_printed(label: str) -> None:
+    with pytest.raises(BundleError, match="without control characters") as caught:
+        parse_labels(labels_json(("a", label)).encode())
+    assert caught.value.code == "E416"
 
 
 @pytest.mark.parametrize(

@@ -340,6 +340,11 @@ def _check_graphs(manifest: Manifest) -> None:
         if name not in manifest.files:
             msg = f"manifest.json does not list {name!r} in files"
             raise BundleError("E401", msg)
+    named = [engine.precision for engine in manifest.engines]
+    for precision in [*named, *(refused.precision for refused in manifest.refused)]:
+        if precision not in PRECISIONS:
+            msg = f"manifest.json names the precision {precision!a}; there are: "
+            raise BundleError("E401", msg + ", ".join(PRECISIONS))
     roles = sorted(ROLES[manifest.task])
     if not manifest.precisions:
         msg = "manifest.json has no precisions"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from edgedl.cli.parser import print_json
 from edgedl.errors import DataError, UsageError
+from edgedl.printable import escaped
 
 if TYPE_CHECKING:
     from edgedl.runtime.base import Pipeline, Result
@@ -42,7 +43,7 @@ def write_text(pipeline: TextPipeline, args: argparse.Namespace) -> None:
     sys.stdout.write(args.source)
     pipeline.read(args.source)
     for piece in pieces:
-        sys.stdout.write(piece)
+        sys.stdout.write(escaped(piece, keep="\n\t"))
         sys.stdout.flush()
     sys.stdout.write("\n")
 
@@ -127,7 +128,7 @@ def _print(
     result: Result, extra: dict[str, Any], out: TextIO, args: argparse.Namespace, note: str
 ) -> None:
     """Write one result: a line for people, or a line of JSON."""
-    line = f"{result.text}{note}"
+    line = escaped(f"{result.text}{note}")
     if args.json is not None:
         line = json.dumps({**extra, **result.to_json()}, ensure_ascii=False)
     print(line, file=out, flush=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgedl.cli import answer
+from edgedl.cli.inspect import plain
 from edgedl.cli.parser import add_json_option, new_parser, print_next
 from edgedl.deps import explain_missing
 from edgedl.errors import UsageError
@@ -179,7 +180,7 @@ class _Counter:
 
     def write(self, _frame: Frame, caption: Result) -> None:
         self._done += 1
-        self._status.update(f"{self._done} frames  {caption.text}")
+        self._status.update(plain(f"{self._done} frames  {caption.text}"))
 
     def __enter__(self) -> _Counter:
         if self._console.is_terminal:

@@ -52,7 +52,9 @@ def _print_table(report: VerifyReport) -> None:
         style = {"PASS": "green", "FAIL": "red"}.get(row.status, "yellow")
         captions = f"{row.texts_equal}/{row.samples}" if row.errors else ""
         status = Text(row.status, style=style)
-        table.add_row(plain(row.backend), row.precision, status, captions, plain(_detail(row)))
+        table.add_row(
+            plain(row.backend), plain(row.precision), status, captions, plain(_detail(row))
+        )
     Console().print(table)
 
 

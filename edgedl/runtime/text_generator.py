@@ -92,6 +92,8 @@ class TextGenerator:
 class TextResult(Result):
     """A text that was written.
 
+    Its ``text`` is what was written, with its line ends.
+
     Attributes:
         prompt: What it goes on from.
         log_prob: Sum of the natural logs of its tokens' probabilities under the model, without

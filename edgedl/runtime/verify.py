@@ -12,6 +12,7 @@ import numpy as np
 
 from edgedl.bundle import Bundle, Expected, GoldenSample, tensor_sha256
 from edgedl.errors import BundleError
+from edgedl.printable import escaped
 from edgedl.runtime.pipeline import Pipeline, load
 from edgedl.runtime.session import BACKENDS, Array, relative_error
 from edgedl.version import VERSION
@@ -185,7 +186,7 @@ def _verify_graphs(pipeline: Pipeline, golden: Sequence[GoldenSample]) -> Verify
         reason = str(err)
     pairs = [(a, s.expected[precision]) for a, s in zip(answers, known, strict=False)]
     differing = [
-        f'expected "{expected.text}", got "{found.text}"'
+        f'expected "{escaped(expected.text)}", got "{escaped(found.text)}"'
         for found, expected in pairs
         if found.text != expected.text
     ]

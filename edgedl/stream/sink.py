@@ -16,6 +16,7 @@ import cv2
 from av.video.frame import VideoFrame
 
 from edgedl.errors import UsageError
+from edgedl.printable import escaped
 from edgedl.stream.overlay import with_caption
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class LineSink:
         if self._as_json:
             line = json.dumps(caption_event(frame, caption), ensure_ascii=False)
         else:
-            text = " ".join(caption.text.split())
+            text = escaped(" ".join(caption.text.split()))
             line = f"{self._time_s(frame):9.3f} s  {text}"
         self._stream.write(line + "\n")
         self._stream.flush()

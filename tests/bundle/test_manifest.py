@@ -14,6 +14,8 @@ import pytest
 from edgedl.bundle.manifest import Manifest
 from edgedl.errors import BundleError, EdgedlError, IntegrityError
 
+ENGINE = {"target": "rtx-1.7", "role": "step", "file": "graphs/step.fp32.onnx"}
+
 
 @pytest.fixture(scope="module")
 def raw(tiny_bundle_master: Path) -> bytes:
@@ -130,6 +132,8 @@ def test_a_kind_of_the_future(raw: bytes) -> None:
         (lambda t: t["graphs"].pop(), "precision 'int8-cpu' has graphs"),
         (lambda t: t["precisions"].pop("fp32"), "precision 'fp32' has graphs"),
         (lambda t: t.update(precisions={}, graphs=[]), "no precisions"),
+        (lambda t: t["refused"][0].update(precision="[/red]"), "the precision '.*/red"),
+        (lambda t: t.update(engines=[{**ENGINE, "precision": "\x1b"}]), r"precision '.x1b'"),
         (lambda t: t["graphs"][0]["inputs"][0].update(shape=[1.5]), r"shape\[0\] must be int"),
         (lambda t: t["precisions"]["fp32"]["quality"].update(exact="good"), "must be int"),
     ],

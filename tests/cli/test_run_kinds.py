@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from collections.abc import Callable, Sequence
@@ -144,6 +145,11 @@ def test_texts_of_a_table(run: Any, tmp_path: Path) -> None:
     assert notes == ["2 answered"]
 
 
+def test_a_text_of_several_lines_is_one_line(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text('text\n"red\nred\x07"\n')
+    assert run("texts", tmp_path / "x.csv")[0] == [r"warm 95.3%  red\nred\x07"]
+
+
 def test_texts_of_standard_input(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("red\n\nblue é\n"))
     lines, _ = run("texts", "-", "--top", 1, "--json")
@@ -199,6 +205,24 @@ def test_letters(run: Any, bundles: dict[str, Path]) -> None:
     assert (table["prompt"], table["text"], table["tokens"]) == ("ab", expected.text, 12)
     assert table["log_prob"] == pytest.approx(expected.log_prob, abs=1e-6)
     assert table.items() >= RAN_BY.items()
+
+
+def test_letters_a_terminal_would_obey(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = dataclasses.replace(LETTERS, tokens=(*LETTERS.tokens[:6], "\x1b", "\t"))
+    path = write_bundle(tmp_path / "x.edge", spec)
+    assert main(["run", str(path), "x", "--length", "60", "--temperature", "5"]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "\\x1b" in out
+    assert {"\n", "\t"} <= set(out)
+
+
+def test_labels_that_look_like_markup(tmp_path: Path) -> None:
+    labels = ("[/red]", "[bold]", "c", "d")
+    path = write_bundle(tmp_path / "x.edge", dataclasses.replace(QUARTERS, labels=labels))
+    write_pictures(tmp_path / "in")
+    assert main(["run", str(path), str(tmp_path / "in"), str(tmp_path / "o.txt")]) == 0
+    assert "[/red]" in (tmp_path / "o.txt").read_text()
 
 
 def test_letters_to_a_file(run: Any, tmp_path: Path) -> None:

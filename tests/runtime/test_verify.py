@@ -64,6 +64,14 @@ def test_another_caption(tiny_bundle: Path, relist: Relist) -> None:
     assert (e.value.code, e.value.exit_code) == ("E414", 4)
 
 
+def test_answers_of_several_lines_are_one_line_of_a_report(
+    tiny_bundle: Path, relist: Relist
+) -> None:
+    output = {"text": "a\nb\x1b[2J"}
+    rewrite_golden(tiny_bundle, relist, lambda s: with_expected(s, "fp32", output=output))
+    assert r'expected "a\nb\x1b[2J", got "' in verify(tiny_bundle).rows[1].reason
+
+
 def test_some_captions_may_differ_if_the_manifest_says_so(
     tiny_bundle: Path, relist: Relist
 ) -> None:

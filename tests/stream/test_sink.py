@@ -21,9 +21,9 @@ def frame(index: int, pixels: np.ndarray = GREY) -> Frame:
 def test_text_lines_hold_time_and_caption(said) -> None:
     out = io.StringIO()
     with LineSink(out, as_json=False) as sink:
-        said.text = "two\nlines"
+        said.text = "two\nlines \x1b[2J"
         sink.write(frame(15), said)
-    assert out.getvalue() == "    1.500 s  two lines\n"
+    assert out.getvalue() == "    1.500 s  two lines \\x1b[2J\n"
 
 
 def test_a_camera_counts_from_its_first_frame(said) -> None:
