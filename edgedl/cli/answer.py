@@ -31,15 +31,18 @@ TAKES = {
     "regression": "a .csv file with its columns",
 }
 """What SOURCE may be, by task."""
+WRITING: dict[str, Any] = {"length": 300, "temperature": 0.8, "top_k": 0, "seed": 1}
+"""How text is written where the command line does not say it."""
 
 
 def write_text(pipeline: TextPipeline, args: argparse.Namespace) -> None:
     """Go on with the text, character by character."""
+    given = {name: getattr(args, name) for name in WRITING}
+    options = {name: WRITING[name] if value is None else value for name, value in given.items()}
     if args.json:
-        result = pipeline(args.source, args.length, args.temperature, args.top_k, args.seed)
-        print_json(result.to_json(), args.json)
+        print_json(pipeline(args.source, **options).to_json(), args.json)
         return
-    pieces = pipeline.write(args.length, args.temperature, args.top_k, args.seed)
+    pieces = pipeline.write(**options)
     sys.stdout.write(args.source)
     pipeline.read(args.source)
     for piece in pieces:

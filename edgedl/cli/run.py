@@ -25,6 +25,20 @@ if TYPE_CHECKING:
     from edgedl.stream.source import Source
 
 
+_PICTURES = ("captioning", "classification", "clip-classification")
+_USES = {
+    "realtime": _PICTURES,
+    "max_frames": _PICTURES,
+    "top": ("classification", "clip-classification", "text-classification"),
+    "length": ("text-generation",),
+    "temperature": ("text-generation",),
+    "top_k": ("text-generation",),
+    "seed": ("text-generation",),
+    "last": ("regression",),
+}
+"""Options to the tasks that have a use for them; one that is not given is None."""
+
+
 def add(subparsers: Any) -> None:
     """Add the command."""
     parser = new_parser(
@@ -49,19 +63,18 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--realtime",
         action="store_true",
+        default=None,
         help="play a file at its own speed; the newest frame wins",
     )
     parser.add_argument("--max-frames", type=int, metavar="N", help="end after N frames")
     parser.add_argument("--top", type=int, metavar="K", help="classes in a result (default 5)")
+    parser.add_argument("--length", type=int, metavar="N", help="of text (default 300)")
+    parser.add_argument("--temperature", type=float, metavar="T", help="of text (default 0.8)")
+    parser.add_argument("--top-k", type=int, metavar="K", help="of text (default all)")
+    parser.add_argument("--seed", type=int, help="of text (default 1)")
     parser.add_argument(
-        "--length", type=int, default=300, metavar="N", help="of text (default 300)"
+        "--last", action="store_true", default=None, help="of a table: the newest window only"
     )
-    parser.add_argument(
-        "--temperature", type=float, default=0.8, metavar="T", help="of text (default 0.8)"
-    )
-    parser.add_argument("--top-k", type=int, default=0, metavar="K", help="of text (default all)")
-    parser.add_argument("--seed", type=int, default=1, help="of text (default 1)")
-    parser.add_argument("--last", action="store_true", help="of a table: the newest window only")
     add_pipeline_options(parser)
     add_json_option(parser)
     parser.set_defaults(run=run)
@@ -106,16 +119,15 @@ def _run(args: argparse.Namespace) -> int:
     with explain_missing("running a bundle"):
         from edgedl.runtime.pipeline import load
     with load(args.bundle, args.backend, args.precision, threads=args.threads) as pipeline:
+        task = pipeline.bundle.model_spec.task
+        are_videos = task == "clip-classification" and _holds_videos(Path(args.source))
+        _check_options(args, task, are_videos)
         if args.top is not None:
             pipeline.top = args.top
-        task = pipeline.bundle.model_spec.task
-        if task == "clip-classification" and _holds_videos(Path(args.source)):
+        if are_videos:
             done = answer.classify_clips(pipeline, Path(args.source), args)
-        elif task in ("captioning", "classification", "clip-classification"):
+        elif task in _PICTURES:
             return _stream(args, pipeline)
-        elif args.sink is not None:
-            msg = f"a model for {task} writes no {args.sink!r}; for a file: --json PATH"
-            raise UsageError("E130", msg)
         elif task == "text-generation":
             answer.write_text(pipeline, args)
             return 0
@@ -124,6 +136,24 @@ def _run(args: argparse.Namespace) -> int:
             done = (answer.classify_texts if is_text else answer.predict)(pipeline, args)
     print(f"{done} answered", file=sys.stderr)
     return 0
+
+
+def _check_options(args: argparse.Namespace, task: str, are_videos: bool) -> None:
+    """Refuse options that would change nothing.
+
+    Raises:
+        UsageError: E130 with the option and the task.
+    """
+    is_stream = task in _PICTURES and not are_videos
+    what = "a folder of videos" if are_videos else f"a model for {task}"
+    if args.sink is not None and not is_stream:
+        msg = f"{what} writes no {args.sink!r}; for a file: --json PATH"
+        raise UsageError("E130", msg)
+    for name, tasks in _USES.items():
+        is_used = task in tasks and (is_stream or tasks != _PICTURES)
+        if getattr(args, name) is not None and not is_used:
+            msg = f"--{name.replace('_', '-')} changes nothing for {what}; leave it out"
+            raise UsageError("E130", msg)
 
 
 def _holds_videos(path: Path) -> bool:
@@ -140,7 +170,7 @@ def _stream(args: argparse.Namespace, pipeline: Any) -> int:
 
     stop = threading.Event()
     with ExitStack() as stack:
-        source = stack.enter_context(open_source(args.source, realtime=args.realtime))
+        source = stack.enter_context(open_source(args.source, realtime=bool(args.realtime)))
         _on_signals(stop)
         sinks = [stack.enter_context(sink) for sink in _sinks(args)]
         done = caption_source(pipeline, source, sinks, args.max_frames, stop)

@@ -253,6 +253,19 @@ def test_letters_to_a_file(run: Any, tmp_path: Path) -> None:
         ("letters", ["ab", "--temperature", "-1"], 2, "E122"),
         ("letters", ["ab", "--top-k", "-1", "--json"], 2, "E122"),
         ("letters", ["ab", "--seed", "-1"], 2, "E122"),
+        ("letters", ["ab", "--top", "3"], 2, "--top changes nothing for a model for text-gen"),
+        ("letters", ["ab", "--realtime"], 2, "--realtime changes nothing for a model for text-"),
+        ("texts", ["red", "--length", "3"], 2, "--length changes nothing for a model for text-c"),
+        ("texts", ["red", "--seed", "1"], 2, "E130"),
+        ("texts", ["red", "--last"], 2, "E130"),
+        ("series", ["x.csv", "--max-frames", "2"], 2, "--max-frames changes nothing for a model"),
+        ("series", ["x.csv", "--top", "2"], 2, "E130"),
+        ("pictures", ["x.png", "--last"], 2, "--last changes nothing for a model for classific"),
+        ("pictures", ["x.png", "--temperature", "1"], 2, "E130"),
+        ("pictures", ["x.png", "--top-k", "1"], 2, "--top-k changes nothing"),
+        ("clips", ["videos", "out.mp4"], 2, "a folder of videos writes no 'out.mp4'; for a file:"),
+        ("clips", ["videos", "--realtime"], 2, "--realtime changes nothing for a folder of vid"),
+        ("clips", ["videos", "--max-frames", "4"], 2, "E130"),
         ("texts", ["red", "--top", "0"], 2, "--top must be >= 1; got 0"),
         ("texts", ["red", "--json", "no/x.jsonl"], 2, "lies in a folder that does not exist"),
         ("texts", ["red", "--json", "."], 2, "'.' is a folder"),
@@ -273,6 +286,9 @@ def test_what_is_refused_in_one_line(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x.csv").write_text(TABLE)
     (tmp_path / "x.txt").write_text("red\n")
+    if "videos" in words:
+        (tmp_path / "videos").mkdir()
+        (tmp_path / "videos" / "a.mp4").write_bytes(b"")
     (tmp_path / "short.csv").write_text("load,heat\n1,2\n3,4\n")
     (tmp_path / "other.csv").write_text("load,cold\n1,2\n3,4\n5,6\n")
     (tmp_path / "bad.csv").write_text("load,heat\n1,2\n3,warm\n5,6\n")
