@@ -67,7 +67,7 @@ def predict(pipeline: RegressorPipeline, args: argparse.Namespace) -> int:
     from edgedl.data.table import column
 
     path = Path(args.source)
-    if path.suffix.lower() != ".csv" or not path.is_file():
+    if path.suffix.lower() != ".csv":
         raise misfit(pipeline, args.source)
     series = pipeline.model.series
     rows: Rows = read_series(path, series.inputs)

@@ -177,6 +177,15 @@ def _stream(args: argparse.Namespace, pipeline: Any) -> int:
         if stop.is_set() and not source.live:
             raise KeyboardInterrupt  # a file that was not read to its end: no video of half of it
     _print_summary(source, done)
+    clip = pipeline.bundle.model_spec.clip
+    if clip and not done:
+        needed = (clip.frames - 1) * clip.every + 1
+        each = f"every {clip.every} frames" if clip.every > 1 else "in a row"
+        print(
+            f"a clip is {clip.frames} frames, {each}: the first answer needs {needed}, "
+            f"{source.status().frames} came",
+            file=sys.stderr,
+        )
     print_next("edgedl", "serve", args.bundle, "--source", source.uri)
     return 0
 

@@ -32,19 +32,20 @@ def caption_source(
         stop: Set it from another thread or a signal handler to end early.
 
     Returns:
-        Number of frames taken.
+        Number of results: fewer than frames where one takes several of them.
     """
-    done = 0
-    while not source.ended and (max_frames is None or done < max_frames):
+    taken = done = 0
+    while not source.ended and (max_frames is None or taken < max_frames):
         if stop is not None and stop.is_set():
             break
         frame = source.read(READ_TIMEOUT_S)
         if frame is None:
             continue
         result = pipeline(frame)
-        done += 1
+        taken += 1
         if result is None:
             continue
+        done += 1
         for sink in sinks:
             sink.write(frame, result)
     return done

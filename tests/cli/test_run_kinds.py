@@ -96,7 +96,15 @@ def test_a_stream_is_read_through_a_window(run: Any, tmp_path: Path) -> None:
     lines, notes = run("clips", tmp_path / "x.mp4", "--json")
     assert [json.loads(line)["frame"] for line in lines] == [4, 6]
     assert {json.loads(line)["label"] for line in lines} == {"lighter"}
-    assert "7 frames answered" in notes[0]
+    assert "2 frames answered" in notes[0]
+
+
+def test_a_stream_shorter_than_a_clip(run: Any, tmp_path: Path) -> None:
+    write_video(tmp_path / "x.mp4", [20, 0, 80, 0])
+    lines, notes = run("clips", tmp_path / "x.mp4")
+    assert lines == []
+    assert notes[0] == "0 frames answered, 0 dropped, 0 damaged"
+    assert notes[1] == "a clip is 3 frames, every 2 frames: the first answer needs 5, 4 came"
 
 
 def test_a_folder_of_videos(run: Any, tmp_path: Path) -> None:
@@ -239,7 +247,8 @@ def test_letters_to_a_file(run: Any, tmp_path: Path) -> None:
         ("clips", ["red and blue"], 3, "E330"),
         ("clips", ["."], 3, "E33"),
         ("series", ["a text"], 2, "E102"),
-        ("series", ["no.csv"], 2, "it takes a .csv file with its columns"),
+        ("series", ["no.csv"], 3, "no.csv cannot be read: No such file"),
+        ("series", ["no.txt"], 2, "it takes a .csv file with its columns"),
         ("series", ["short.csv"], 2, "has 2 rows; a window of 3 is needed"),
         ("series", ["other.csv"], 3, "has no column 'heat'"),
         ("series", ["bad.csv"], 3, "heat is 'warm', not a number"),

@@ -25,6 +25,16 @@ def test_it_ends_after_so_many_frames(said) -> None:
         assert caption_source(lambda _frame: said, source, [], max_frames=3) == 3
 
 
+def test_answers_are_counted_and_frames_are_limited(said) -> None:
+    def every_third(frame: Frame) -> object:
+        return said if frame.index % 3 == 2 else None
+
+    memory = Memory()
+    with open_source("test://scenes?count=9&size=32") as source:
+        assert caption_source(every_third, source, [memory], max_frames=8) == 2
+    assert memory.frames == [2, 5]
+
+
 def test_it_ends_when_told_to(said) -> None:
     stop = threading.Event()
 
