@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_SOME_PICTURES = 5000  # what a network's first layer may be set from
+_SOME_PIXELS = 5_000_000  # of the pictures that a network's first layer may be set from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +118,8 @@ class Classification:
         self.model = model_table(options, **sizes, classes=classes)
         self.network = self.kept = build(self.model, "recipe [model]")
         if hasattr(self.network, "init_from"):
-            every = max(1, len(self._pixels) // _SOME_PICTURES)  # files are sorted by class
+            wanted = max(1, _SOME_PIXELS // math.prod(self._pixels.shape[2:]))
+            every = max(1, len(self._pixels) // wanted)  # files are sorted by class
             cast("Any", self.network).init_from(self._normalized(self._pixels[::every]))
         start = options_from(_Start, _start(recipe.model), "recipe [model]")
         if start.weights:
