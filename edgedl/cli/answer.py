@@ -26,8 +26,8 @@ TAKES = {
     "classification": "a video, images, a folder of images, or a camera",
     "clip-classification": "a video, a camera, or a folder of videos",
     "text-generation": "the beginning of a text, in quotes",
-    "text-classification": "a text in quotes, a .txt file (a text per line), a .csv file with a "
-    "column text, or - for standard input",
+    "text-classification": "a text in quotes, a .txt file (a text per line), a .csv file with the "
+    "column of texts it was trained on, or - for standard input",
     "regression": "a .csv file with its columns",
 }
 """What SOURCE may be, by task."""
@@ -55,7 +55,8 @@ def classify_texts(pipeline: TextClassifierPipeline, args: argparse.Namespace) -
     """Say which class each text belongs to; return how many there were."""
     count = 0
     with _lines_to(args.json) as out:
-        for text in _texts(args.source):
+        trained_on = pipeline.bundle.manifest.data.get("text_column")
+        for text in _texts(args.source, str(trained_on or "text")):
             _print(pipeline(text), {"given": text}, out, args, f"  {text}")
             count += 1
     return count
@@ -63,17 +64,13 @@ def classify_texts(pipeline: TextClassifierPipeline, args: argparse.Namespace) -
 
 def predict(pipeline: RegressorPipeline, args: argparse.Namespace) -> int:
     """Predict what follows each window of a table; return how many there were."""
-    from edgedl.data.series import Rows, read_series
-    from edgedl.data.table import column
+    from edgedl.data.series import read_series
 
     path = Path(args.source)
     if path.suffix.lower() != ".csv":
         raise misfit(pipeline, args.source)
     series = pipeline.model.series
-    rows: Rows = read_series(path, series.inputs)
-    for name in series.inputs:
-        column(list(rows.columns), name, path)
-    seen = rows.of(series.inputs)
+    seen = read_series(path, series.inputs).of(series.inputs)
     if len(seen) < series.window:
         msg = f"{path} has {len(seen)} rows; a window of {series.window} is needed"
         raise UsageError("E102", msg)
@@ -137,8 +134,8 @@ def _print(
     print(line, file=out, flush=True)
 
 
-def _texts(source: str) -> Iterator[str]:
-    """Return the texts that a source means."""
+def _texts(source: str, text_column: str) -> Iterator[str]:
+    """Return the texts that a source means; of a table without spaces around, as in training."""
     from edgedl.data.table import column, read_csv
     from edgedl.data.text import read_utf8
 
@@ -147,8 +144,8 @@ def _texts(source: str) -> Iterator[str]:
         yield from _lines(sys.stdin)
     elif path.suffix.lower() == ".csv":
         names, rows = read_csv(path)
-        place = column(names, "text", path)
-        yield from (cells[place] for _, cells in rows if place < len(cells))
+        place = column(names, text_column, path)
+        yield from (cells[place].strip() for _, cells in rows if place < len(cells))
     elif path.suffix.lower() == ".txt":
         yield from (line for line in read_utf8(path).split("\n") if line.strip())
     else:

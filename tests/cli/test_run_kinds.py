@@ -153,6 +153,19 @@ def test_texts_of_a_table(run: Any, tmp_path: Path) -> None:
     assert notes == ["2 answered"]
 
 
+def test_the_column_and_the_spaces_of_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_bundle(tmp_path / "x.edge", WARMTH, data={"text_column": "review"})
+    (tmp_path / "x.csv").write_text("text,review\nblue,  red a \n")
+    assert main(["run", str(path), str(tmp_path / "x.csv"), "--json"]) == 0
+    table = json.loads(capsys.readouterr().out)
+    assert (table["given"], table["label"]) == ("red a", "warm")
+    (tmp_path / "x.csv").write_text("text\nred\n")
+    assert main(["run", str(path), str(tmp_path / "x.csv")]) == 3
+    assert "has no column 'review'" in capsys.readouterr().err
+
+
 def test_a_text_of_several_lines_is_one_line(run: Any, tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text('text\n"red\nred\x07"\n')
     assert run("texts", tmp_path / "x.csv")[0] == [r"warm 95.3%  red\nred\x07"]
