@@ -22,7 +22,7 @@ from edgedl.errors import BundleError, UsageError
 from edgedl.runtime.base import check_takes_pictures
 from edgedl.runtime.choose import candidates
 from edgedl.runtime.pipeline import CaptionPipeline, ClassifierPipeline, load
-from edgedl.runtime.verify import PASS, _verify_graphs
+from edgedl.runtime.verify import PASS, verify_graphs
 from edgedl.stream.source import Source, open_source
 from edgedl.timing import machine_facts, summary
 
@@ -117,7 +117,7 @@ def bench(
 
 def _check(bundle: Bundle, pipeline: CaptionPipeline | ClassifierPipeline) -> None:
     """Raise E414 unless the precision passes what ``edgedl verify`` holds against it."""
-    found = _verify_graphs(pipeline, bundle.golden())
+    found = verify_graphs(pipeline, bundle.golden())
     if found.status != PASS:
         msg = (
             f"{bundle.path} {pipeline.precision} has not proved itself: {found.reason}; "

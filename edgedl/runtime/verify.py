@@ -134,7 +134,7 @@ def verify(path: Path | str, threads: int = 1) -> VerifyReport:
             with pipeline:
                 if not any(row.backend == PREPARE for row in rows):
                     rows.insert(0, _verify_tensors(pipeline, golden))
-                rows.append(_verify_graphs(pipeline, golden))
+                rows.append(verify_graphs(pipeline, golden))
     reason = "no CUDA device" if not has_cuda_device() else "this version runs no engines"
     rows += [
         VerifyRow(f"engine {engine.target}", engine.precision, NOT_RUN, reason=reason)
@@ -162,7 +162,7 @@ def _verify_tensors(pipeline: Pipeline, golden: Sequence[GoldenSample]) -> Verif
     return VerifyRow(PREPARE, "", FAIL, len(golden), reason=reason)
 
 
-def _verify_graphs(pipeline: Pipeline, golden: Sequence[GoldenSample]) -> VerifyRow:
+def verify_graphs(pipeline: Pipeline, golden: Sequence[GoldenSample]) -> VerifyRow:
     """Compare one precision with what the export computed."""
     backend, precision = pipeline.backend, pipeline.precision
     compared = pipeline.model.compared
