@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from onnxruntime.quantization import CalibrationDataReader
 
 from edgedl.errors import DataError
 
 if TYPE_CHECKING:
     from edgedl.evaluate import Evaluation
-    from edgedl.export.replay import Feeds
 
 log = logging.getLogger(__name__)
 
@@ -39,22 +36,6 @@ class Calibration:
     tensors: npt.NDArray[Any]
     sha256: str
     warnings: tuple[str, ...]
-
-
-class Reader(CalibrationDataReader):  # type: ignore[misc]
-    """Hands feeds to ONNX Runtime's calibrator, as often as it starts over."""
-
-    def __init__(self, feeds: Sequence[Feeds]) -> None:
-        self.feeds = feeds
-        self._rest: Iterator[Feeds] = iter(feeds)
-
-    def get_next(self) -> Feeds | None:
-        """Return the next feeds, None at the end."""
-        return next(self._rest, None)
-
-    def rewind(self) -> None:
-        """Start over."""
-        self._rest = iter(self.feeds)
 
 
 def calibration_of(evaluation: Evaluation) -> Calibration:

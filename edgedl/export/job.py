@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from edgedl.bundle.manifest import DecodeOptions
 from edgedl.evaluate import Evaluation, Measurement, Metric, main_metric, open_evaluation
 from edgedl.export.calibrate import Calibration, calibration_of
+from edgedl.export.quantize import Prepared, prepare
 from edgedl.export.replay import feeds_of
 from edgedl.export.to_onnx import graph_name
 from edgedl.runtime.model import open_model
@@ -121,6 +122,12 @@ class Job:
         """Return what each graph sees of the calibration samples."""
         with self.open("fp32") as model:
             return feeds_of(model, self.calibration.tensors)
+
+    @cached_property
+    def prepared(self) -> dict[str, Prepared]:
+        """Return the fp32 graphs and what their tensors hold on the calibration samples."""
+        self.say("looking at what the tensors hold on calibration samples")
+        return {role: prepare(self.path(role, "fp32"), self.feeds[role]) for role in self.feeds}
 
     def path(self, role: str, precision: str) -> Path:
         """Return where a graph lies."""

@@ -218,13 +218,13 @@ def _quantize(job: Job, precision: str) -> Recipe:
 def _write_int8(job: Job, precision: str, recipe: Recipe) -> None:
     """Write the graphs."""
     for role in job.spec.roles:
-        source, out = job.path(role, "fp32"), job.path(role, precision)
+        source, out = job.prepared[role], job.path(role, precision)
         if weights_only(precision, role):
             int8_cpu_weights(source, out, recipe)
         elif precision == "int8-cpu":
-            int8_cpu(source, out, job.feeds[role], recipe)
+            int8_cpu(source, out, recipe)
         else:
-            int8_trt(source, out, job.feeds[role], recipe)
+            int8_trt(source, out, recipe)
 
 
 def _measure_speed(job: Job, candidates: Sequence[Candidate]) -> None:

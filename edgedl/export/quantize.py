@@ -19,22 +19,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import onnx
-from onnxruntime.quantization import (
-    CalibrationMethod,
-    QuantFormat,
-    QuantType,
-    quantize_dynamic,
-    quantize_static,
-)
+from onnxruntime.quantization import CalibrationMethod, QuantType, quantize_dynamic
+from onnxruntime.quantization.calibrate import TensorData, TensorsData
+from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from edgedl.export.calibrate import Reader
+from edgedl.export.observe import Histogram, observe
+from edgedl.export.ranges import range_of
 
 if TYPE_CHECKING:
     from edgedl.export.replay import Feeds
 
 PRODUCTS = ("Conv", "Gemm", "MatMul")
+FOLLOWERS = ("Relu",)
+"""What stays in uint8 behind a product on a CPU."""
+
 LEAST_WEIGHTS = 16384
 """A smaller product with weights is not faster in int8 on a CPU: its input is quantised first."""
 
@@ -44,16 +45,15 @@ class Recipe:
     """How ranges are chosen and what stays float.
 
     Attributes:
-        method: ``minmax`` takes every value in; ``percentile`` cuts off the rarest 0.01 %;
-            ``entropy`` keeps the distribution's information; ``weights only`` needs no samples,
-            activations are quantised as they come.
+        method: See ``range_of``; ``weights only`` needs no samples, activations are quantised as
+            they come.
         reduce_range: Seven bits of weights instead of eight; see ``saturates``.
         keep_ends: Leave the first product, which sees what comes in, and the last, which makes the
             answer, in float.
         keep_attention: Leave matrix products of activations with each other (attention) in float.
     """
 
-    method: Literal["minmax", "percentile", "entropy", "weights only"] = "minmax"
+    method: Literal["minmax", "percentile", "entropy", "mse", "weights only"] = "minmax"
     reduce_range: bool = False
     keep_ends: bool = False
     keep_attention: bool = False
@@ -70,8 +70,9 @@ class Recipe:
 RECIPES = (
     Recipe(),
     Recipe(method="percentile"),
-    Recipe(method="percentile", keep_attention=True),
-    Recipe(method="percentile", keep_ends=True, keep_attention=True),
+    Recipe(method="mse"),
+    Recipe(method="mse", keep_attention=True),
+    Recipe(method="mse", keep_ends=True, keep_attention=True),
     Recipe(method="entropy", keep_ends=True, keep_attention=True),
 )
 """Tried in this order until the quality holds: each costs a little more speed than the last."""
@@ -116,95 +117,149 @@ def saturates(machine: Mapping[str, Any]) -> bool:
     return machine["arch"] in ("x86_64", "AMD64") and not ("vnni" in features or "amx" in features)
 
 
-_METHODS = {
-    "minmax": CalibrationMethod.MinMax,
-    "percentile": CalibrationMethod.Percentile,
-    "entropy": CalibrationMethod.Entropy,
-}
+@dataclass(frozen=True)
+class Prepared:
+    """A float graph ready to be quantised.
+
+    Attributes:
+        model: Its shapes inferred, constants folded, norms fused into convolutions.
+        histograms: What came in and out of the nodes that may become int8, for each tensor.
+    """
+
+    model: onnx.ModelProto
+    histograms: Mapping[str, Histogram]
 
 
-def int8_cpu(source: Path, out: Path, feeds: Sequence[Feeds], recipe: Recipe) -> None:
+def prepare(source: Path, feeds: Sequence[Feeds]) -> Prepared:
+    """Tidy a graph up and look at what its tensors hold; once for all precisions and recipes.
+
+    Args:
+        source: A float graph.
+        feeds: Its inputs on calibration samples.
+
+    Raises:
+        DataError: E355 a tensor becomes infinite or NaN on these samples.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgedl-quantize-") as folder, _quiet():
+        tidy = Path(folder) / source.name
+        quant_pre_process(str(source), str(tidy), skip_symbolic_shape=True)
+        model = onnx.load(tidy)
+    weights = {tensor.name for tensor in model.graph.initializer}
+    names = {
+        name
+        for node in model.graph.node
+        if node.op_type in (*PRODUCTS, *FOLLOWERS)
+        for name in (*node.input, *node.output)
+        if name and name not in weights
+    }
+    return Prepared(model, observe(model, sorted(names), feeds))
+
+
+def int8_cpu(prepared: Prepared, out: Path, recipe: Recipe) -> None:
     """Write a graph for CPUs: U8S8 Q/DQ, weights per channel.
 
     Convolutions keep uint8 between them; what leaves the graph comes from a product in float.
     """
-    with _prepared(source) as prepared:
-        quantize_static(
-            prepared,
-            out,
-            Reader(feeds),
-            quant_format=QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            reduce_range=recipe.reduce_range,
-            calibrate_method=_METHODS[recipe.method],
-            op_types_to_quantize=[*PRODUCTS, "Relu"],
-            nodes_to_exclude=_kept(prepared, recipe),
-            extra_options={
-                "WeightSymmetric": True,
-                "OpTypesToExcludeOutputQuantization": ["Gemm", "MatMul"],
-                **_range_options(recipe),
-            },
-        )
+    model = _quantized(
+        prepared,
+        recipe,
+        QuantType.QUInt8,
+        [*PRODUCTS, *FOLLOWERS],
+        {"OpTypesToExcludeOutputQuantization": ["Gemm", "MatMul"]},
+    )
+    onnx.save(model, out)
 
 
 def int8_cpu_weights(
-    source: Path, out: Path, recipe: Recipe, least_weights: int = LEAST_WEIGHTS
+    prepared: Prepared, out: Path, recipe: Recipe, least_weights: int = LEAST_WEIGHTS
 ) -> None:
     """Write a step for CPUs: int8 weights, activations quantised at run time.
 
     Only products with at least ``least_weights`` weights: quantising the small rest would cost
     time and accuracy.
     """
-    with _prepared(source) as prepared:
-        model = onnx.load(prepared)
-        del model.graph.value_info[:]  # a transposed weight keeps its old shape there
-        onnx.save(model, prepared)
+    model = _copy(prepared.model)
+    del model.graph.value_info[:]  # a transposed weight keeps its old shape there
+    with _quiet():
         quantize_dynamic(
-            prepared,
+            model,
             out,
             op_types_to_quantize=["MatMul", "Gemm"],
             weight_type=QuantType.QInt8,
             reduce_range=recipe.reduce_range,
-            nodes_to_exclude=_kept(prepared, recipe) + _small(prepared, least_weights),
+            nodes_to_exclude=_kept(model, recipe) + _small(model, least_weights),
             extra_options={"MatMulConstBOnly": True},
         )
 
 
-def int8_trt(source: Path, out: Path, feeds: Sequence[Feeds], recipe: Recipe) -> None:
+def int8_trt(prepared: Prepared, out: Path, recipe: Recipe) -> None:
     """Write a graph for TensorRT: symmetric S8S8, zero points 0, inputs of products only."""
-    with _prepared(source) as prepared:
-        quantize_static(
-            prepared,
-            out,
-            Reader(feeds),
-            quant_format=QuantFormat.QDQ,
+    model = _quantized(
+        prepared,
+        recipe,
+        QuantType.QInt8,
+        list(PRODUCTS),
+        {
+            "ActivationSymmetric": True,
+            "QuantizeBias": False,
+            "OpTypesToExcludeOutputQuantization": list(PRODUCTS),
+        },
+    )
+    _spare_others(model)
+    onnx.checker.check_model(model)
+    onnx.save(model, out)
+
+
+def _quantized(
+    prepared: Prepared, recipe: Recipe, kind: Any, operators: list[str], options: dict[str, Any]
+) -> onnx.ModelProto:
+    """Return the graph with Q/DQ pairs, by ONNX Runtime's writer and the ranges of ``recipe``.
+
+    Args:
+        prepared: Left as it is.
+        recipe: How ranges are chosen and what stays float.
+        kind: Of activations.
+        operators: What becomes int8.
+        options: Further ones of the writer.
+    """
+    assert recipe.method != "weights only"
+    found = {name: range_of(h, recipe.method) for name, h in prepared.histograms.items()}
+    ranges = {
+        name: TensorData(lowest=np.array(low, np.float32), highest=np.array(high, np.float32))
+        for name, (low, high) in found.items()
+    }
+    with _quiet():
+        quantizer = QDQQuantizer(
+            _copy(prepared.model),
             per_channel=True,
-            activation_type=QuantType.QInt8,
-            weight_type=QuantType.QInt8,
-            calibrate_method=_METHODS[recipe.method],
-            op_types_to_quantize=list(PRODUCTS),
-            nodes_to_exclude=_kept(prepared, recipe),
-            extra_options={
-                "ActivationSymmetric": True,
-                "WeightSymmetric": True,
-                "QuantizeBias": False,
-                "OpTypesToExcludeOutputQuantization": list(PRODUCTS),
-                **_range_options(recipe),
-            },
+            reduce_range=recipe.reduce_range,
+            weight_qType=QuantType.QInt8,
+            activation_qType=kind,
+            tensors_range=TensorsData(CalibrationMethod.MinMax, ranges),
+            nodes_to_quantize=[],
+            nodes_to_exclude=_kept(prepared.model, recipe),
+            op_types_to_quantize=operators,
+            extra_options={"WeightSymmetric": True, **options},
         )
-    _spare_others(out)
+        quantizer.quantize_model()
+        quantizer.model.topological_sort()
+    made: onnx.ModelProto = quantizer.model.model
+    return made
 
 
-def _spare_others(path: Path) -> None:
+def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    return made
+
+
+def _spare_others(model: onnx.ModelProto) -> None:
     """Give everything but products the float tensor back.
 
     The quantiser hands the rounded values of a product's input to all other readers of that
     tensor too, which loses accuracy and gains nothing. Not for uint8 graphs: there a Q/DQ pair
     whose range starts at 0 has taken the place of a Relu.
     """
-    model = onnx.load(path)
     made_by = {node.output[0]: node for node in model.graph.node}
     for node in model.graph.node:
         if node.op_type in (*PRODUCTS, "QuantizeLinear", "DequantizeLinear"):
@@ -216,17 +271,10 @@ def _spare_others(path: Path) -> None:
             quantize = made_by.get(dequantize.input[0])
             if quantize is not None and quantize.op_type == "QuantizeLinear":
                 node.input[index] = quantize.input[0]
-    onnx.checker.check_model(model)
-    onnx.save(model, path)
 
 
-def _range_options(recipe: Recipe) -> dict[str, Any]:
-    return {"CalibPercentile": 99.99} if recipe.method == "percentile" else {}
-
-
-def _kept(prepared: Path, recipe: Recipe) -> list[str]:
+def _kept(model: onnx.ModelProto, recipe: Recipe) -> list[str]:
     """Return the names of the nodes that stay float."""
-    model = onnx.load(prepared)
     weights = {tensor.name for tensor in model.graph.initializer}
     kept = []
     products = [node for node in model.graph.node if node.op_type in PRODUCTS]
@@ -245,12 +293,11 @@ def _attention(model: Any) -> list[str]:
     return [node.name for node in products if not weights.intersection(node.input)]
 
 
-def _small(prepared: Path, least_weights: int) -> list[str]:
+def _small(model: onnx.ModelProto, least_weights: int) -> list[str]:
     """Return the names of the products with fewer weights.
 
     The quantiser makes a MatMul of each Gemm before it looks at names, hence the second spelling.
     """
-    model = onnx.load(prepared)
     sizes = {tensor.name: math.prod(tensor.dims) for tensor in model.graph.initializer}
     return [
         node.name + suffix
@@ -261,19 +308,14 @@ def _small(prepared: Path, least_weights: int) -> list[str]:
 
 
 @contextlib.contextmanager
-def _prepared(source: Path) -> Iterator[Path]:
-    """Infer shapes and fuse what can be fused, in a file of its own; keep the quantiser quiet."""
+def _quiet() -> Iterator[None]:
+    """Keep ONNX Runtime's quantiser from printing."""
     root = logging.getLogger()
     quiet = _NoAdvice()
     root.addFilter(quiet)
     try:
-        with (
-            tempfile.TemporaryDirectory(prefix="edgedl-quantize-") as folder,
-            contextlib.redirect_stdout(io.StringIO()),
-        ):
-            prepared = Path(folder) / source.name
-            quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
-            yield prepared
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
     finally:
         root.removeFilter(quiet)
 

@@ -8,7 +8,7 @@ import pytest
 from edgedl.bundle import Given
 from edgedl.bundle.manifest import DecodeOptions
 from edgedl.errors import DataError
-from edgedl.export.calibrate import ENOUGH, Reader, calibration_of
+from edgedl.export.calibrate import ENOUGH, calibration_of
 from edgedl.export.replay import feeds_of
 from edgedl.runtime.captioner import Captioner
 from edgedl.spec import ImageSpec, ModelSpec
@@ -70,15 +70,6 @@ def test_useless_samples_are_refused(frames: list[np.ndarray], code: str) -> Non
     with pytest.raises(DataError) as caught:
         calibration_of(Samples(frames))
     assert caught.value.code == code
-
-
-def test_reader_starts_over() -> None:
-    feeds = [{"image": np.zeros((n, 3, 8, 8), np.float32)} for n in (2, 2, 1)]
-    reader = Reader(feeds)
-    assert [len(feed["image"]) for feed in iter(reader.get_next, None)] == [2, 2, 1]
-    assert reader.get_next() is None
-    reader.rewind()
-    assert reader.get_next() is feeds[0]
 
 
 class Encoder:

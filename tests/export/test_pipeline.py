@@ -202,7 +202,7 @@ def test_int8_that_loses_much_is_made_more_carefully(
     made = export(run_folder, tmp_path / "x.edge", QUICK)
     assert [recipe for p, recipe in quick_int8 if p == "int8-trt"] == ["minmax"]
     recipes = [recipe for p, recipe in quick_int8 if p == "int8-cpu"]
-    assert len(recipes) == 4 + 1  # all, then the best again; the encoder has no attention
+    assert len(recipes) == 5 + 1  # all, then the best again; the encoder has no attention
     assert made.manifest.calibration is not None
     assert f"int8-cpu: {recipes[-1]}" in made.manifest.calibration.method
 

@@ -11,10 +11,12 @@ from edgedl.errors import BundleError
 from edgedl.export.half import to_half
 from edgedl.export.quantize import (
     RECIPES,
+    Prepared,
     Recipe,
     int8_cpu,
     int8_cpu_weights,
     int8_trt,
+    prepare,
     recipes_for,
 )
 from edgedl.export.replay import LOT, differences, feeds_of
@@ -41,15 +43,24 @@ def folder(run: Run, tensors: Tensors, tmp_path_factory: pytest.TempPathFactory)
     feeds = feeds_of(open_model(run.model_spec, parts), tensors)
     for role in ROLES:
         to_half(fp32[role], folder / graph_name(role, "fp16"), feeds[role])
-        int8_trt(fp32[role], folder / graph_name(role, "int8-trt"), feeds[role], Recipe())
+    prepared = {role: prepare(fp32[role], feeds[role]) for role in ROLES}
+    for role in ROLES:
+        int8_trt(prepared[role], folder / graph_name(role, "int8-trt"), Recipe())
     out = {role: folder / graph_name(role, "int8-cpu") for role in ROLES}
-    int8_cpu(fp32["encoder"], out["encoder"], feeds["encoder"], Recipe())
-    int8_cpu_weights(fp32["step"], out["step"], Recipe(), least_weights=1000)
+    int8_cpu(prepared["encoder"], out["encoder"], Recipe())
+    int8_cpu_weights(prepared["step"], out["step"], Recipe(), least_weights=1000)
     return folder
 
 
-def lots(tensors: Tensors) -> list[dict[str, Tensors]]:
-    return [{"image": tensors[i : i + LOT]} for i in range(0, len(tensors), LOT)]
+@pytest.fixture(scope="module")
+def encoder(folder: Path, tensors: Tensors) -> Prepared:
+    lots = [{"image": tensors[i : i + LOT]} for i in range(0, len(tensors), LOT)]
+    return prepare(paths(folder, "fp32")["encoder"], lots)
+
+
+@pytest.fixture(scope="module")
+def step(folder: Path) -> Prepared:
+    return prepare(paths(folder, "fp32")["step"], [])
 
 
 def paths(folder: Path, precision: str) -> dict[str, Path]:
@@ -136,23 +147,23 @@ def test_int8_for_cpus_is_u8s8_per_channel(folder: Path) -> None:
 
 @pytest.mark.parametrize(("least_weights", "products"), [(1000, 1), (500, 2), (3000, 0)])
 def test_step_for_cpus_quantises_large_products_only(
-    folder: Path, tmp_path: Path, least_weights: int, products: int
+    step: Prepared, tmp_path: Path, least_weights: int, products: int
 ) -> None:
     out = tmp_path / "step.onnx"
-    int8_cpu_weights(paths(folder, "fp32")["step"], out, Recipe(), least_weights)
+    int8_cpu_weights(step, out, Recipe(), least_weights)
     facts = read_facts(out)
     assert facts.operators.get("MatMulInteger", 0) == products
     assert "QuantizeLinear" not in facts.operators
 
 
 @pytest.mark.parametrize("recipe", RECIPES[1:], ids=str)
-def test_careful_recipes(folder: Path, tensors: Tensors, tmp_path: Path, recipe: Recipe) -> None:
-    source, out = paths(folder, "fp32")["encoder"], tmp_path / "int8.onnx"
-    int8_trt(source, out, lots(tensors), recipe)
+def test_careful_recipes(folder: Path, encoder: Prepared, tmp_path: Path, recipe: Recipe) -> None:
+    out = tmp_path / "int8.onnx"
+    int8_trt(encoder, out, recipe)
     plain = read_facts(paths(folder, "int8-trt")["encoder"]).operators["QuantizeLinear"]
     fewer = plain - read_facts(out).operators["QuantizeLinear"]
     assert fewer == 2 * recipe.keep_ends
-    int8_cpu(source, out, lots(tensors), recipe)
+    int8_cpu(encoder, out, recipe)
 
 
 @pytest.mark.parametrize(
@@ -172,25 +183,25 @@ def test_seven_bits_where_sums_would_saturate(
     assert {r.reduce_range for r in recipes_for("int8-trt", machine, graphs)} == {False}
 
 
-def test_no_recipe_makes_what_another_made(folder: Path, tensors: Tensors, tmp_path: Path) -> None:
-    machine = {"arch": "aarch64", "cpu_features": []}
-    step = {"step": paths(folder, "fp32")["step"]}
-    recipes = recipes_for("int8-cpu", machine, step)
+def test_no_recipe_makes_what_another_made(
+    folder: Path, encoder: Prepared, step: Prepared, tmp_path: Path
+) -> None:
+    machine, fp32 = {"arch": "aarch64", "cpu_features": []}, paths(folder, "fp32")
+    recipes = recipes_for("int8-cpu", machine, {"step": fp32["step"]})
     assert [str(recipe) for recipe in recipes] == [
         "weights only",
         "weights only, first and last product in float",
     ]
     graphs = set()
     for recipe in recipes:
-        int8_cpu_weights(step["step"], tmp_path / "step.onnx", recipe, least_weights=500)
+        int8_cpu_weights(step, tmp_path / "step.onnx", recipe, least_weights=500)
         graphs.add((tmp_path / "step.onnx").read_bytes())
     assert len(graphs) == 2
-    encoder = {"encoder": paths(folder, "fp32")["encoder"]}  # without attention
-    graphs = set()
-    for recipe in recipes_for("int8-cpu", machine, encoder):
-        int8_cpu(encoder["encoder"], tmp_path / "encoder.onnx", lots(tensors), recipe)
+    graphs, recipes = set(), recipes_for("int8-cpu", machine, {"encoder": fp32["encoder"]})
+    for recipe in recipes:  # the encoder has no attention
+        int8_cpu(encoder, tmp_path / "encoder.onnx", recipe)
         graphs.add((tmp_path / "encoder.onnx").read_bytes())
-    assert len(graphs) == len(recipes_for("int8-cpu", machine, encoder)) == 4
+    assert len(graphs) == len(recipes) == 5
 
 
 def test_attention_is_kept_where_there_is_some(tmp_path: Path) -> None:
@@ -203,10 +214,10 @@ def test_attention_is_kept_where_there_is_some(tmp_path: Path) -> None:
     assert recipes_for("int8-trt", machine, {"model": tmp_path / "model.onnx"}) == RECIPES
 
 
-def test_seven_bit_weights(folder: Path, tensors: Tensors, tmp_path: Path) -> None:
-    fp32, recipe = paths(folder, "fp32"), Recipe(reduce_range=True)
-    int8_cpu(fp32["encoder"], tmp_path / "e.onnx", lots(tensors), recipe)
-    int8_cpu_weights(fp32["step"], tmp_path / "s.onnx", recipe, least_weights=500)
+def test_seven_bit_weights(encoder: Prepared, step: Prepared, tmp_path: Path) -> None:
+    recipe = Recipe(reduce_range=True)
+    int8_cpu(encoder, tmp_path / "e.onnx", recipe)
+    int8_cpu_weights(step, tmp_path / "s.onnx", recipe, least_weights=500)
     for name in ("e.onnx", "s.onnx"):
         weights = map(numpy_helper.to_array, onnx.load(tmp_path / name).graph.initializer)
         int8 = [w for w in weights if w.dtype == np.int8 and w.ndim > 1]
