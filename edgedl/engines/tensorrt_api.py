@@ -40,6 +40,25 @@ API: Mapping[str, tuple[str, ...]] = {
         "progress_monitor",
         "set_memory_pool_limit",
     ),
+    "ICudaEngine": (
+        "create_execution_context",
+        "get_tensor_dtype",
+        "get_tensor_mode",
+        "get_tensor_name",
+        "get_tensor_profile_shape",
+        "get_tensor_shape",
+        "is_shape_inference_io",
+        "num_io_tensors",
+        "num_optimization_profiles",
+    ),
+    "IExecutionContext": (
+        "execute_async_v3",
+        "get_tensor_shape",
+        "infer_shapes",
+        "set_input_shape",
+        "set_optimization_profile_async",
+        "set_tensor_address",
+    ),
     "ILogger": ("log",),
     "INetworkDefinition": ("get_input", "get_output", "num_inputs", "num_layers", "num_outputs"),
     "IOptimizationProfile": ("set_shape",),
@@ -49,8 +68,11 @@ API: Mapping[str, tuple[str, ...]] = {
     "NetworkDefinitionCreationFlag": ("STRONGLY_TYPED",),
     "OnnxParser": ("get_error", "num_errors", "parse"),
     "ParserError": ("desc", "node_name", "node_operator"),
+    "Runtime": ("deserialize_cuda_engine",),
+    "TensorIOMode": ("INPUT",),
 }
-"""Everything this file uses of every flavour; the tests hold it against recorded versions."""
+"""All that is used of every flavour, here and to run engines (``edgedl/runtime/trt_session.py``);
+the tests hold it against recorded versions."""
 
 RTX_API: Mapping[str, tuple[str, ...]] = {
     "ComputeCapability": ("SM80", "SM86", "SM89", "SM120"),
@@ -135,12 +157,37 @@ class Built:
     warnings: list[str]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Capture:
+    """What TensorRT logged inside one ``captured`` block.
+
+    Attributes:
+        logger: The one logger of the process, for whatever is created in the block.
+        lines: Severity and text of each line.
+    """
+
+    logger: Any
+    lines: list[tuple[str, str]] = field(default_factory=list)
+    thread: int = field(default_factory=threading.get_ident)
+
+    def reasons(self, details: Sequence[str] = ()) -> str:
+        """Return ``details`` and the errors that were logged, on one line."""
+        lines = [*details, *(text for severity, text in self.lines if severity in _ERRORS)]
+        return "; ".join(dict.fromkeys(lines[:4])) or "TensorRT gave no reason"
+
+
 @dataclass
 class _Log:
-    """Where the one logger of a flavour writes; ``lines`` is exchanged for each build."""
+    """The one logger of a flavour, and the blocks that listen to it."""
 
-    lines: list[tuple[str, str]] = field(default_factory=list)
     logger: Any = None
+    captures: list[Capture] = field(default_factory=list)
+
+    def write(self, severity: str, text: str) -> None:
+        """Hand a line to the blocks of this thread; TensorRT's own threads belong to all."""
+        mine = [c for c in self.captures if c.thread == threading.get_ident()]
+        for capture in mine or list(self.captures):
+            capture.lines.append((severity, text))
 
 
 _logs: dict[str, _Log] = {}
@@ -229,7 +276,7 @@ def build(
     if not trt.is_rtx and (problem := gpu_problem()):
         msg = f"building with {trt} needs the GPU it will run on: {problem}"
         raise MachineError("E601", msg)
-    with _one_at_a_time, _captured(trt) as log:
+    with _one_at_a_time, captured(trt) as log:
         builder = _made(trt.module.Builder(log.logger), "create a builder", log)
         flag = 1 << int(trt.module.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
         network = _made(builder.create_network(flag), "create a network", log)
@@ -255,21 +302,22 @@ def build(
 
 
 @contextmanager
-def _captured(trt: TensorRT) -> Iterator[_Log]:
-    """Collect what TensorRT logs inside the block."""
+def captured(trt: TensorRT) -> Iterator[Capture]:
+    """Collect what TensorRT logs inside the block; several threads may be in one each."""
     log = _logs.setdefault(trt.package, _Log())
     if log.logger is None:
         log.logger = _make_logger(trt, log)
-    log.lines = []
+    capture = Capture(log.logger)
+    log.captures.append(capture)
     try:
-        yield log
+        yield capture
     finally:
-        log.lines = []
+        log.captures.remove(capture)
 
 
 def _make_logger(trt: TensorRT, log: _Log) -> Any:
     class Logger(trt.module.ILogger):  # type: ignore[misc, name-defined]
-        """Writes into the log of the build that is under way."""
+        """Writes into the blocks that listen."""
 
         def __init__(self) -> None:
             trt.module.ILogger.__init__(self)
@@ -277,25 +325,23 @@ def _make_logger(trt: TensorRT, log: _Log) -> Any:
         def log(self, severity: Any, text: str) -> None:
             """Keep one line; TensorRT calls this, also from threads of its own."""
             if _DRIVERLESS_NOISE not in text:
-                log.lines.append((severity.name, text.strip()))
+                log.write(severity.name, text.strip())
 
     return Logger()
 
 
-def _made(value: Any, doing: str, log: _Log) -> Any:
+def _made(value: Any, doing: str, log: Capture) -> Any:
     """Return ``value``, or raise with the log when TensorRT answered None."""
     if value is None:
         raise _failed(doing, log)
     return value
 
 
-def _failed(doing: str, log: _Log, details: Sequence[str] = ()) -> BundleError:
-    lines = [*details, *(text for severity, text in log.lines if severity in _ERRORS)]
-    reasons = "; ".join(dict.fromkeys(lines[:4])) or "TensorRT gave no reason"
-    return BundleError("E425", f"TensorRT could not {doing}: {reasons}")
+def _failed(doing: str, log: Capture, details: Sequence[str] = ()) -> BundleError:
+    return BundleError("E425", f"TensorRT could not {doing}: {log.reasons(details)}")
 
 
-def _parse(trt: TensorRT, network: Any, onnx: bytes, log: _Log) -> None:
+def _parse(trt: TensorRT, network: Any, onnx: bytes, log: Capture) -> None:
     """Fill the network. An empty file parses 'successfully', hence the second condition."""
     parser = _made(trt.module.OnnxParser(network, log.logger), "create an ONNX parser", log)
     if parser.parse(onnx) and network.num_layers > 0 and network.num_outputs > 0:
@@ -335,7 +381,7 @@ def _configure(trt: TensorRT, config: Any, options: NetworkOptions) -> None:
 
 
 def _add_profile(
-    builder: Any, config: Any, network: Any, batch: Sequence[int], log: _Log
+    builder: Any, config: Any, network: Any, batch: Sequence[int], log: Capture
 ) -> dict[str, Shapes]:
     """Give every input with a dynamic first axis its range of sizes."""
     profile = _made(builder.create_optimization_profile(), "create a profile", log)
