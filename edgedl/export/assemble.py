@@ -179,7 +179,7 @@ def _latency(candidate: Candidate) -> dict[str, float]:
 
 
 def _calibration(job: Job, candidates: Sequence[Candidate]) -> Calibration | None:
-    used = {c.precision: c.recipe for c in candidates if c.recipe}
+    used = {c.precision: c.search.recipe for c in candidates if c.search}
     if not used:
         return None
     return Calibration(

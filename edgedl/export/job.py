@@ -22,8 +22,8 @@ from edgedl.train.torch_session import torch_sessions
 
 if TYPE_CHECKING:
     from edgedl.export.options import ExportOptions
-    from edgedl.export.quantize import Recipe
     from edgedl.export.replay import Feeds
+    from edgedl.export.search import Search
     from edgedl.runtime.model import Model
     from edgedl.spec import ModelSpec
     from edgedl.train.run_folder import Run
@@ -41,7 +41,7 @@ class Candidate:
 
     Attributes:
         precision: Its name.
-        recipe: How it was quantised, for INT8.
+        search: How it was quantised, for INT8.
         quality: On the held-out samples; None if it could not even be made.
         errors: Largest relative error of each output against fp32.
         times_ms: Of answers on this machine, where it was timed.
@@ -50,7 +50,7 @@ class Candidate:
     """
 
     precision: str
-    recipe: Recipe | None = None
+    search: Search | None = None
     quality: Measurement | None = None
     errors: dict[str, float] = field(default_factory=dict)
     times_ms: list[float] = field(default_factory=list)
@@ -127,7 +127,8 @@ class Job:
     def prepared(self) -> dict[str, Prepared]:
         """Return the fp32 graphs and what their tensors hold on the calibration samples."""
         self.say("looking at what the tensors hold on calibration samples")
-        return {role: prepare(self.path(role, "fp32"), self.feeds[role]) for role in self.feeds}
+        paths = self.paths("fp32")
+        return {role: prepare(role, path, self.feeds[role]) for role, path in paths.items()}
 
     def path(self, role: str, precision: str) -> Path:
         """Return where a graph lies."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -25,34 +23,21 @@ from edgedl.export.assemble import assemble, golden_count
 from edgedl.export.half import to_half
 from edgedl.export.job import Candidate, Job, Say
 from edgedl.export.options import ExportOptions
-from edgedl.export.quantize import (
-    Recipe,
-    int8_cpu,
-    int8_cpu_weights,
-    int8_trt,
-    recipes_for,
-    weights_only,
-)
-from edgedl.export.replay import answer_one, differences, feeds_of
+from edgedl.export.replay import differences, feeds_of
+from edgedl.export.search import Search, quantize
+from edgedl.export.speed import time_answers
 from edgedl.export.to_onnx import write_graphs
-from edgedl.timing import interleave, machine_facts
 from edgedl.train.run_folder import Run
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     from torch import nn
 
     from edgedl.export.replay import Feeds
-    from edgedl.runtime.model import Model
 
 TORCH_BOUND = 1e-4
 """Largest difference of the fp32 graphs from PyTorch, as a part of the largest magnitude."""
 
 _COMPARED = 16  # held-out samples on which graphs are compared output by output
-_TIMED = 64  # different samples that are timed
-
-INT8_BOUND = {"points": 0.1, "relative": 0.5}
-"""An INT8 graph that loses more is made again by the next, more careful recipe."""
 
 
 def export(
@@ -131,7 +116,7 @@ def _candidate(job: Job, precision: str) -> Candidate:
     """Write the graphs of one precision and measure their quality."""
     candidate = Candidate(precision)
     try:
-        candidate.recipe = _write(job, precision)
+        candidate.search = _write(job, precision)
         job.say(f"measuring {precision} on {len(job.reported)} held-out samples")
         candidate.quality = job.judge(precision, job.reported)
     except BundleError as err:
@@ -151,8 +136,12 @@ def _seen(job: Job) -> dict[str, list[Feeds]]:
         return feeds_of(model, job.reported.tensors[:_COMPARED])
 
 
-def _write(job: Job, precision: str) -> Recipe | None:
-    """Write the graphs of one precision; fp32 comes first, the others are made from it."""
+def _write(job: Job, precision: str) -> Search | None:
+    """Write the graphs of one precision; fp32 comes first, the others are made from it.
+
+    Returns:
+        For INT8, what was looked at.
+    """
     if precision == "fp32":
         job.say(f"exporting {' and '.join(job.spec.roles)} to ONNX")
         check_finite(job.run.network())
@@ -166,7 +155,7 @@ def _write(job: Job, precision: str) -> Recipe | None:
             raw_units = job.spec.task == "regression"
             to_half(source, out, job.feeds[role], raw_units=raw_units)
         return None
-    return _quantize(job, precision)
+    return quantize(job, precision)
 
 
 def _compare_with_torch(job: Job) -> None:
@@ -199,34 +188,6 @@ def check_finite(network: nn.Module) -> None:
             raise BundleError("E414", msg)
 
 
-def _quantize(job: Job, precision: str) -> Recipe:
-    """Write an INT8 precision by the first recipe that keeps the quality, else by the best."""
-    bound = min(INT8_BOUND[job.metric.unit], job.options.max_drop)
-    lost: dict[Recipe, float] = {}
-    for recipe in recipes_for(precision, machine_facts(), job.paths("fp32")):
-        job.say(f"quantising {precision} ({recipe})")
-        _write_int8(job, precision, recipe)
-        found = job.judge(precision, job.choosing).main
-        lost[recipe] = job.metric.drop(found, job.chosen_against)
-        if lost[recipe] <= bound:
-            return recipe
-    best = min(lost, key=lost.__getitem__)
-    _write_int8(job, precision, best)
-    return best
-
-
-def _write_int8(job: Job, precision: str, recipe: Recipe) -> None:
-    """Write the graphs."""
-    for role in job.spec.roles:
-        source, out = job.prepared[role], job.path(role, precision)
-        if weights_only(precision, role):
-            int8_cpu_weights(source, out, recipe)
-        elif precision == "int8-cpu":
-            int8_cpu(source, out, recipe)
-        else:
-            int8_trt(source, out, recipe)
-
-
 def _measure_speed(job: Job, candidates: Sequence[Candidate]) -> None:
     """Time what this machine may be asked to run: fp32, and the INT8 made for CPUs."""
     timed = {
@@ -238,31 +199,6 @@ def _measure_speed(job: Job, candidates: Sequence[Candidate]) -> None:
         times = time_answers(models, job.reported.tensors, job.options.rounds)
     for name, candidate in timed.items():
         candidate.times_ms = times[name]
-
-
-def time_answers(
-    models: Mapping[str, Model], tensors: npt.NDArray[Any], rounds: int, warmup: int = 20
-) -> dict[str, list[float]]:
-    """Time one answer at a time, all models in turn.
-
-    Args:
-        models: Name to model.
-        tensors: Real samples (n, …); in each round all models answer the same one.
-        rounds: Timed rounds.
-        warmup: Untimed ones before.
-
-    Returns:
-        Name to milliseconds per answer, one per round.
-    """
-
-    def answer_next(model: Model, samples: Iterator[npt.NDArray[Any]]) -> None:
-        answer_one(model, next(samples)[None])
-
-    calls = {
-        name: partial(answer_next, model, itertools.cycle(tensors[:_TIMED]))
-        for name, model in models.items()
-    }
-    return interleave(calls, rounds, warmup)
 
 
 def _decide(job: Job, candidates: Sequence[Candidate]) -> None:

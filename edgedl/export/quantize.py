@@ -15,7 +15,7 @@ import logging
 import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,7 +27,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from edgedl.export.observe import Histogram, observe
-from edgedl.export.ranges import range_of
+from edgedl.export.ranges import METHODS, Method, range_of
 
 if TYPE_CHECKING:
     from edgedl.export.replay import Feeds
@@ -40,6 +40,10 @@ LEAST_WEIGHTS = 16384
 """A smaller product with weights is not faster in int8 on a CPU: its input is quantised first."""
 
 
+Place = tuple[str, str]
+"""A graph's role and a node's name."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """How ranges are chosen and what stays float.
@@ -48,59 +52,71 @@ class Recipe:
         method: See ``range_of``; ``weights only`` needs no samples, activations are quantised as
             they come.
         reduce_range: Seven bits of weights instead of eight; see ``saturates``.
-        keep_ends: Leave the first product, which sees what comes in, and the last, which makes the
-            answer, in float.
-        keep_attention: Leave matrix products of activations with each other (attention) in float.
+        in_float: The products that are left alone.
     """
 
-    method: Literal["minmax", "percentile", "entropy", "mse", "weights only"] = "minmax"
+    method: Method | Literal["weights only"] = "minmax"
     reduce_range: bool = False
-    keep_ends: bool = False
-    keep_attention: bool = False
+    in_float: tuple[Place, ...] = ()
 
     def __str__(self) -> str:
-        kept = [
-            *(["first and last product"] if self.keep_ends else []),
-            *(["attention"] if self.keep_attention else []),
-        ]
         bits = ", 7-bit weights" if self.reduce_range else ""
-        return self.method + bits + (f", {' and '.join(kept)} in float" if kept else "")
+        many = "" if len(self.in_float) == 1 else "s"
+        kept = f", {len(self.in_float)} layer{many} in float" if self.in_float else ""
+        return f"{self.method}{bits}{kept}"
 
 
-RECIPES = (
-    Recipe(),
-    Recipe(method="percentile"),
-    Recipe(method="mse"),
-    Recipe(method="mse", keep_attention=True),
-    Recipe(method="mse", keep_ends=True, keep_attention=True),
-    Recipe(method="entropy", keep_ends=True, keep_attention=True),
-)
-"""Tried in this order until the quality holds: each costs a little more speed than the last."""
+@dataclass(frozen=True)
+class Prepared:
+    """A float graph ready to be quantised.
+
+    Attributes:
+        role: Its role.
+        model: Its shapes inferred, constants folded, norms fused into convolutions.
+        histograms: What came in and out of the nodes that may become int8, for each tensor.
+    """
+
+    role: str
+    model: onnx.ModelProto
+    histograms: Mapping[str, Histogram]
+
+    def finds_ranges_as_it_runs(self, precision: str) -> bool:
+        """Return whether activations get their ranges as it runs: in a single step on CPUs."""
+        return weights_only(precision, self.role)
 
 
 def recipes_for(
-    precision: str, machine: Mapping[str, Any], graphs: Mapping[str, Path]
+    precision: str, machine: Mapping[str, Any], graphs: Mapping[str, Prepared]
 ) -> tuple[Recipe, ...]:
     """Return the recipes to try for an INT8 precision, none of which makes the same as another.
 
     Args:
         precision: ``int8-cpu`` or ``int8-trt``.
         machine: Where it will run, see ``machine_facts``.
-        graphs: Role to fp32 graph.
+        graphs: Role to graph.
     """
-    ranged = [path for role, path in graphs.items() if not weights_only(precision, role)]
-    attends = any(_attention(onnx.load(path)) for path in ranged)
     seven_bits = precision == "int8-cpu" and saturates(machine)
-    recipes = [
-        replace(
-            recipe,
-            method=recipe.method if ranged else "weights only",
-            reduce_range=seven_bits,
-            keep_attention=recipe.keep_attention and attends,
-        )
-        for recipe in RECIPES
-    ]
-    return tuple(dict.fromkeys(recipes))
+    if all(graph.finds_ranges_as_it_runs(precision) for graph in graphs.values()):
+        return (Recipe(method="weights only", reduce_range=seven_bits),)
+    return tuple(Recipe(method=method, reduce_range=seven_bits) for method in METHODS)
+
+
+def places(precision: str, prepared: Prepared) -> tuple[Place, ...]:
+    """Return the products of a graph that a precision makes int8, in the graph's order."""
+    graph = prepared.model.graph
+    dynamic = prepared.finds_ranges_as_it_runs(precision)
+    names = [node.name for node in graph.node if node.op_type in PRODUCTS]
+    if dynamic:
+        weights = {tensor.name for tensor in graph.initializer}
+        small = set(_small(prepared.model, LEAST_WEIGHTS))
+        names = [
+            node.name
+            for node in graph.node
+            if node.op_type in ("MatMul", "Gemm")
+            and node.name not in small
+            and node.input[1] in weights
+        ]
+    return tuple((prepared.role, name) for name in names)
 
 
 def weights_only(precision: str, role: str) -> bool:
@@ -117,24 +133,12 @@ def saturates(machine: Mapping[str, Any]) -> bool:
     return machine["arch"] in ("x86_64", "AMD64") and not ("vnni" in features or "amx" in features)
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A float graph ready to be quantised.
-
-    Attributes:
-        model: Its shapes inferred, constants folded, norms fused into convolutions.
-        histograms: What came in and out of the nodes that may become int8, for each tensor.
-    """
-
-    model: onnx.ModelProto
-    histograms: Mapping[str, Histogram]
-
-
-def prepare(source: Path, feeds: Sequence[Feeds]) -> Prepared:
+def prepare(role: str, source: Path, feeds: Sequence[Feeds]) -> Prepared:
     """Tidy a graph up and look at what its tensors hold; once for all precisions and recipes.
 
     Args:
-        source: A float graph.
+        role: The graph's role.
+        source: It, in float.
         feeds: Its inputs on calibration samples.
 
     Raises:
@@ -152,7 +156,17 @@ def prepare(source: Path, feeds: Sequence[Feeds]) -> Prepared:
         for name in (*node.input, *node.output)
         if name and name not in weights
     }
-    return Prepared(model, observe(model, sorted(names), feeds))
+    return Prepared(role, model, observe(model, sorted(names), feeds))
+
+
+def write_int8(precision: str, prepared: Prepared, out: Path, recipe: Recipe) -> None:
+    """Write the graph of a precision: ``int8-cpu`` or ``int8-trt``."""
+    if prepared.finds_ranges_as_it_runs(precision):
+        int8_cpu_weights(prepared, out, recipe)
+    elif precision == "int8-cpu":
+        int8_cpu(prepared, out, recipe)
+    else:
+        int8_trt(prepared, out, recipe)
 
 
 def int8_cpu(prepared: Prepared, out: Path, recipe: Recipe) -> None:
@@ -187,7 +201,7 @@ def int8_cpu_weights(
             op_types_to_quantize=["MatMul", "Gemm"],
             weight_type=QuantType.QInt8,
             reduce_range=recipe.reduce_range,
-            nodes_to_exclude=_kept(model, recipe) + _small(model, least_weights),
+            nodes_to_exclude=_in_float(prepared, recipe) + _small(model, least_weights),
             extra_options={"MatMulConstBOnly": True},
         )
 
@@ -205,7 +219,7 @@ def int8_trt(prepared: Prepared, out: Path, recipe: Recipe) -> None:
             "OpTypesToExcludeOutputQuantization": list(PRODUCTS),
         },
     )
-    _spare_others(model)
+    _spare_others(model, set(_in_float(prepared, recipe)))
     onnx.checker.check_model(model)
     onnx.save(model, out)
 
@@ -237,7 +251,7 @@ def _quantized(
             activation_qType=kind,
             tensors_range=TensorsData(CalibrationMethod.MinMax, ranges),
             nodes_to_quantize=[],
-            nodes_to_exclude=_kept(prepared.model, recipe),
+            nodes_to_exclude=_in_float(prepared, recipe),
             op_types_to_quantize=operators,
             extra_options={"WeightSymmetric": True, **options},
         )
@@ -253,8 +267,8 @@ def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
     return made
 
 
-def _spare_others(model: onnx.ModelProto) -> None:
-    """Give everything but products the float tensor back.
+def _spare_others(model: onnx.ModelProto, in_float: set[str]) -> None:
+    """Give everything but the quantised products the float tensor back.
 
     The quantiser hands the rounded values of a product's input to all other readers of that
     tensor too, which loses accuracy and gains nothing. Not for uint8 graphs: there a Q/DQ pair
@@ -262,7 +276,9 @@ def _spare_others(model: onnx.ModelProto) -> None:
     """
     made_by = {node.output[0]: node for node in model.graph.node}
     for node in model.graph.node:
-        if node.op_type in (*PRODUCTS, "QuantizeLinear", "DequantizeLinear"):
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            continue
+        if node.op_type in PRODUCTS and node.name not in in_float:
             continue
         for index, name in enumerate(node.input):
             dequantize = made_by.get(name)
@@ -273,31 +289,17 @@ def _spare_others(model: onnx.ModelProto) -> None:
                 node.input[index] = quantize.input[0]
 
 
-def _kept(model: onnx.ModelProto, recipe: Recipe) -> list[str]:
-    """Return the names of the nodes that stay float."""
-    weights = {tensor.name for tensor in model.graph.initializer}
-    kept = []
-    products = [node for node in model.graph.node if node.op_type in PRODUCTS]
-    if recipe.keep_ends:
-        ends = [node.name for node in products if weights.intersection(node.input)]
-        kept += [name + suffix for name in ends[:1] + ends[-1:] for suffix in ("", "_MatMul")]
-    if recipe.keep_attention:
-        kept += _attention(model)
-    return kept
-
-
-def _attention(model: Any) -> list[str]:
-    """Return the names of the products of activations with each other."""
-    weights = {tensor.name for tensor in model.graph.initializer}
-    products = [node for node in model.graph.node if node.op_type in PRODUCTS]
-    return [node.name for node in products if not weights.intersection(node.input)]
-
-
-def _small(model: onnx.ModelProto, least_weights: int) -> list[str]:
-    """Return the names of the products with fewer weights.
+def _in_float(prepared: Prepared, recipe: Recipe) -> list[str]:
+    """Return the names of the nodes that stay float.
 
     The quantiser makes a MatMul of each Gemm before it looks at names, hence the second spelling.
     """
+    names = [name for role, name in recipe.in_float if role == prepared.role]
+    return [name + suffix for name in names for suffix in ("", "_MatMul")]
+
+
+def _small(model: onnx.ModelProto, least_weights: int) -> list[str]:
+    """Return the names of the products with fewer weights, in both spellings."""
     sizes = {tensor.name: math.prod(tensor.dims) for tensor in model.graph.initializer}
     return [
         node.name + suffix

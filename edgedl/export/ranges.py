@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from edgedl.export.observe import Histogram
 
 Method = Literal["minmax", "percentile", "entropy", "mse"]
+METHODS: tuple[Method, ...] = ("minmax", "percentile", "mse", "entropy")
+"""In the order in which export tries them."""
+
 Range = tuple[float, float]
 Floats = npt.NDArray[np.float64]
 
@@ -22,6 +25,8 @@ CUT = 1e-4
 
 _LEVELS = 128  # of a magnitude in INT8
 _TRIES = 100
+_ENTROPY_BINS = 2048
+_PER_BIN = 32
 
 
 def range_of(histogram: Histogram, method: Method) -> Range:
@@ -62,13 +67,19 @@ def _magnitudes(histogram: Histogram) -> Floats:
 
 
 def _entropy_limit(histogram: Histogram) -> float:
-    counts = _magnitudes(histogram)
+    counts, width = _magnitudes(histogram), histogram.width
+    # Few values in many bins look like a distribution of their own that any range keeps.
+    while len(counts) > _ENTROPY_BINS or (
+        len(counts) > 2 * _LEVELS and counts.sum() < _PER_BIN * len(counts)
+    ):
+        counts = np.add.reduceat(counts, np.arange(0, len(counts), 2))
+        width *= 2
     if len(counts) <= _LEVELS:
-        return len(counts) * histogram.width
+        return len(counts) * width
     step = max(1, (len(counts) - _LEVELS) // _TRIES)
     kept = np.unique([*range(_LEVELS, len(counts), step), len(counts)])
     divergence = [_divergence(counts, n) for n in kept]
-    return float(kept[int(np.argmin(divergence))] * histogram.width)
+    return float(kept[int(np.argmin(divergence))] * width)
 
 
 def _divergence(counts: Floats, kept: int) -> float:

@@ -10,15 +10,18 @@ from onnx import numpy_helper
 from edgedl.errors import BundleError
 from edgedl.export.half import to_half
 from edgedl.export.quantize import (
-    RECIPES,
+    PRODUCTS,
     Prepared,
     Recipe,
     int8_cpu,
     int8_cpu_weights,
     int8_trt,
+    places,
     prepare,
     recipes_for,
+    write_int8,
 )
+from edgedl.export.ranges import METHODS, Method
 from edgedl.export.replay import LOT, differences, feeds_of
 from edgedl.export.to_onnx import check_graph, graph_name, read_facts, write_graphs
 from edgedl.runtime.model import open_model
@@ -43,7 +46,7 @@ def folder(run: Run, tensors: Tensors, tmp_path_factory: pytest.TempPathFactory)
     feeds = feeds_of(open_model(run.model_spec, parts), tensors)
     for role in ROLES:
         to_half(fp32[role], folder / graph_name(role, "fp16"), feeds[role])
-    prepared = {role: prepare(fp32[role], feeds[role]) for role in ROLES}
+    prepared = {role: prepare(role, fp32[role], feeds[role]) for role in ROLES}
     for role in ROLES:
         int8_trt(prepared[role], folder / graph_name(role, "int8-trt"), Recipe())
     out = {role: folder / graph_name(role, "int8-cpu") for role in ROLES}
@@ -55,12 +58,12 @@ def folder(run: Run, tensors: Tensors, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="module")
 def encoder(folder: Path, tensors: Tensors) -> Prepared:
     lots = [{"image": tensors[i : i + LOT]} for i in range(0, len(tensors), LOT)]
-    return prepare(paths(folder, "fp32")["encoder"], lots)
+    return prepare("encoder", paths(folder, "fp32")["encoder"], lots)
 
 
 @pytest.fixture(scope="module")
 def step(folder: Path) -> Prepared:
-    return prepare(paths(folder, "fp32")["step"], [])
+    return prepare("step", paths(folder, "fp32")["step"], [])
 
 
 def paths(folder: Path, precision: str) -> dict[str, Path]:
@@ -156,14 +159,37 @@ def test_step_for_cpus_quantises_large_products_only(
     assert "QuantizeLinear" not in facts.operators
 
 
-@pytest.mark.parametrize("recipe", RECIPES[1:], ids=str)
-def test_careful_recipes(folder: Path, encoder: Prepared, tmp_path: Path, recipe: Recipe) -> None:
+@pytest.mark.parametrize("method", METHODS[1:])
+def test_every_method_makes_other_graphs_that_are_close(
+    folder: Path, encoder: Prepared, tensors: Tensors, tmp_path: Path, method: Method
+) -> None:
     out = tmp_path / "int8.onnx"
-    int8_trt(encoder, out, recipe)
-    plain = read_facts(paths(folder, "int8-trt")["encoder"]).operators["QuantizeLinear"]
-    fewer = plain - read_facts(out).operators["QuantizeLinear"]
-    assert fewer == 2 * recipe.keep_ends
-    int8_cpu(encoder, out, recipe)
+    for write in (int8_trt, int8_cpu):
+        write(encoder, out, Recipe())
+        plain = out.read_bytes()
+        write(encoder, out, Recipe(method=method))
+        assert out.read_bytes() != plain
+        found, fp32 = (open_session(p) for p in (out, paths(folder, "fp32")["encoder"]))
+        feeds = {"encoder": [{"image": tensors[:8]}]}
+        errors = differences({"encoder": found}, {"encoder": fp32}, feeds)
+        assert 0 < max(errors.values()) < (0.5 if method == "entropy" else 0.2)
+
+
+@pytest.mark.parametrize("precision", ["int8-cpu", "int8-trt"])
+def test_layers_in_float(encoder: Prepared, tmp_path: Path, precision: str) -> None:
+    out = tmp_path / "int8.onnx"
+    every = places(precision, encoder)
+    products = [n.name for n in encoder.model.graph.node if n.op_type in PRODUCTS]
+    assert every == tuple(("encoder", name) for name in products)
+    write_int8(precision, encoder, out, Recipe(in_float=(*every, ("step", "other"))))
+    assert "QuantizeLinear" not in read_facts(out).operators
+    write_int8(precision, encoder, out, Recipe(in_float=every[1:]))
+    made = {node.name: node for node in onnx.load(out).graph.node}
+    by = {name: node.op_type for node in made.values() for name in node.output}
+    reads = {name: by.get(made[name].input[0]) for _, name in every}
+    assert reads[every[0][1]] == "DequantizeLinear"
+    if precision == "int8-trt":
+        assert "DequantizeLinear" not in {reads[name] for _, name in every[1:]}
 
 
 @pytest.mark.parametrize(
@@ -176,42 +202,21 @@ def test_careful_recipes(folder: Path, encoder: Prepared, tmp_path: Path, recipe
     ],
 )
 def test_seven_bits_where_sums_would_saturate(
-    folder: Path, arch: str, features: list[str], expected: bool
+    encoder: Prepared, step: Prepared, arch: str, features: list[str], expected: bool
 ) -> None:
-    machine, graphs = {"arch": arch, "cpu_features": features}, paths(folder, "fp32")
+    machine = {"arch": arch, "cpu_features": features}
+    graphs = {"encoder": encoder, "step": step}
     assert {r.reduce_range for r in recipes_for("int8-cpu", machine, graphs)} == {expected}
     assert {r.reduce_range for r in recipes_for("int8-trt", machine, graphs)} == {False}
 
 
-def test_no_recipe_makes_what_another_made(
-    folder: Path, encoder: Prepared, step: Prepared, tmp_path: Path
-) -> None:
-    machine, fp32 = {"arch": "aarch64", "cpu_features": []}, paths(folder, "fp32")
-    recipes = recipes_for("int8-cpu", machine, {"step": fp32["step"]})
-    assert [str(recipe) for recipe in recipes] == [
-        "weights only",
-        "weights only, first and last product in float",
-    ]
-    graphs = set()
-    for recipe in recipes:
-        int8_cpu_weights(step, tmp_path / "step.onnx", recipe, least_weights=500)
-        graphs.add((tmp_path / "step.onnx").read_bytes())
-    assert len(graphs) == 2
-    graphs, recipes = set(), recipes_for("int8-cpu", machine, {"encoder": fp32["encoder"]})
-    for recipe in recipes:  # the encoder has no attention
-        int8_cpu(encoder, tmp_path / "encoder.onnx", recipe)
-        graphs.add((tmp_path / "encoder.onnx").read_bytes())
-    assert len(graphs) == len(recipes) == 5
-
-
-def test_attention_is_kept_where_there_is_some(tmp_path: Path) -> None:
-    x = onnx.helper.make_tensor_value_info("x", 1, [4, 4])
-    y = onnx.helper.make_tensor_value_info("y", 1, [4, 4])
-    nodes = [onnx.helper.make_node("MatMul", ["x", "x"], ["y"], name="attention")]
-    graph = onnx.helper.make_graph(nodes, "tiny", [x], [y])
-    onnx.save(onnx.helper.make_model(graph), tmp_path / "model.onnx")
+def test_a_step_for_cpus_has_one_recipe(encoder: Prepared, step: Prepared) -> None:
     machine = {"arch": "aarch64", "cpu_features": []}
-    assert recipes_for("int8-trt", machine, {"model": tmp_path / "model.onnx"}) == RECIPES
+    alone = recipes_for("int8-cpu", machine, {"step": step})
+    assert alone == (Recipe(method="weights only"),)
+    for graphs in ({"encoder": encoder, "step": step}, {"encoder": encoder}):
+        assert [r.method for r in recipes_for("int8-cpu", machine, graphs)] == list(METHODS)
+    assert [r.method for r in recipes_for("int8-trt", machine, {"step": step})] == list(METHODS)
 
 
 def test_seven_bit_weights(encoder: Prepared, step: Prepared, tmp_path: Path) -> None:
@@ -227,5 +232,6 @@ def test_seven_bit_weights(encoder: Prepared, step: Prepared, tmp_path: Path) ->
 
 def test_recipes_say_what_they_do() -> None:
     assert str(Recipe(reduce_range=True)) == "minmax, 7-bit weights"
-    assert str(RECIPES[0]) == "minmax"
-    assert str(RECIPES[-1]) == "entropy, first and last product and attention in float"
+    assert str(Recipe(method="mse", in_float=(("step", "fc"),))) == "mse, 1 layer in float"
+    two = (("step", "fc"), ("encoder", "conv"))
+    assert str(Recipe(in_float=two)) == "minmax, 2 layers in float"
