@@ -21,6 +21,7 @@ Task = Literal[
     "text-generation",
     "text-classification",
     "regression",
+    "tensor",
 ]
 KINDS: Mapping[Task, str] = {
     "captioning": "captioner",
@@ -29,6 +30,7 @@ KINDS: Mapping[Task, str] = {
     "text-generation": "text-generator",
     "text-classification": "text-classifier",
     "regression": "regressor",
+    "tensor": "tensor-model",
 }
 ROLES: Mapping[Task, tuple[str, ...]] = {
     "captioning": ("encoder", "step"),
@@ -37,6 +39,7 @@ ROLES: Mapping[Task, tuple[str, ...]] = {
     "text-generation": ("step",),
     "text-classification": ("model",),
     "regression": ("model",),
+    "tensor": ("model",),
 }
 NEEDS: Mapping[Task, tuple[str, ...]] = {
     "captioning": ("image", "tokens"),
@@ -45,8 +48,11 @@ NEEDS: Mapping[Task, tuple[str, ...]] = {
     "text-generation": ("text", "tokens"),
     "text-classification": ("text", "tokens", "labels"),
     "regression": ("series",),
+    "tensor": (),
 }
 """Which parts of a ``ModelSpec`` a task has."""
+MAY_HAVE: Mapping[Task, tuple[str, ...]] = {"tensor": ("image",)}
+"""Which further parts it may have."""
 
 _MAX_STEPS = 4096
 
@@ -218,7 +224,8 @@ class ModelSpec:
 
     Attributes:
         task: What it does; decides which of the others are there.
-        image: Pictures to tensors: captioning, classification, clip-classification.
+        image: Pictures to tensors: captioning, classification, clip-classification, and tensor
+            where the one input is a picture.
         clip: Frames of a clip: clip-classification.
         text: Texts to tokens: text-generation, text-classification.
         series: Tables to windows: regression.
@@ -235,9 +242,9 @@ class ModelSpec:
     tokens: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        needed = set(NEEDS[self.task])
+        needed, optional = NEEDS[self.task], MAY_HAVE.get(self.task, ())
         for name in ("image", "clip", "text", "series", "labels", "tokens"):
-            if bool(getattr(self, name)) != (name in needed):
+            if bool(getattr(self, name)) != (name in needed) and name not in optional:
                 what = "needs" if name in needed else "has no"
                 msg = f"a model for {self.task} {what} {name}"
                 raise ConfigError("E205", msg)

@@ -7,7 +7,8 @@ On disk, in the folder ``golden/`` of a bundle:
 - ``NAME.png``, of a clip ``NAME.000.png`` and so on: the pictures, 8-bit blue green red as OpenCV
   reads it (``bgr8``), lossless
 - ``NAME.npz``: for each precision ``PRECISION.OUTPUT``, without batch axis, and ``window`` (T, F)
-  where a table is what goes in; finite float32, uncompressed, never pickled
+  where a table is what goes in, ``given.INPUT`` where arrays are; finite numbers, uncompressed,
+  never pickled. A tensor model's arrays are as the graph has them, batch axis and all.
 
 The expected values of a precision were computed by that precision's own graphs.
 """
@@ -22,7 +23,7 @@ import re
 import struct
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,11 +43,12 @@ MAX_SAMPLES = 64
 MAX_PICTURES = 4096
 _MAX_PIXELS = 1 << 25
 _MAX_ARRAY_BYTES = 256 << 20
-_WINDOW = "window"
+_WINDOW, _GIVEN = "window", "given."
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 _NPY = re.compile(
-    rb"\x93NUMPY\x01\x00..\{'descr': '<f4', 'fortran_order': False, 'shape': \(([\d, ]*)\), \} *\n",
+    rb"\x93NUMPY\x01\x00..\{'descr': '([<|][fiub][1248])', 'fortran_order': False, "
+    rb"'shape': \(([\d, ]*)\), \} *\n",
     re.DOTALL,
 )
 """How an array of an NPZ begins: read as it is written, so that nothing has to be evaluated."""
@@ -56,6 +58,7 @@ _MALFORMED = (
     zipfile.BadZipFile, cv2.error,
 )  # fmt: skip
 
+Array = npt.NDArray[Any]
 F32Array = npt.NDArray[np.float32]
 Output = Mapping[str, str | float]
 
@@ -68,11 +71,13 @@ class Given:
         pictures: (H, W, 3) uint8 ``bgr8`` each: one picture, or the frames of a clip in order.
         text: A text, or the beginning of one.
         window: (T, F) float32, rows of a table in its own units.
+        arrays: Input name to array, of a model of tensors.
     """
 
     pictures: tuple[U8Image, ...] = ()
     text: str | None = None
     window: F32Array | None = None
+    arrays: Mapping[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +87,12 @@ class Expected:
     Attributes:
         output: The answer in words and numbers, e.g. ``text`` and ``log_prob``, or ``label`` and
             ``probability``; texts are compared.
-        arrays: Outputs of the graphs by name, float32, without batch axis.
+        arrays: Outputs of the graphs by name, without batch axis; float32, of a tensor model what
+            its graph gives.
     """
 
     output: Output
-    arrays: Mapping[str, F32Array]
+    arrays: Mapping[str, Array]
 
     @property
     def text(self) -> str:
@@ -111,8 +117,14 @@ class GoldenSample:
     expected: Mapping[str, Expected]
 
 
-def tensor_sha256(tensor: npt.NDArray[Any]) -> str:
-    """Return the digest of a tensor's dtype, shape and little-endian bytes in C order."""
+def tensor_sha256(tensor: Array | Mapping[str, Array]) -> str:
+    """Return the digest of a tensor's dtype, shape and little-endian bytes in C order.
+
+    Of several inputs it is that of the lines ``NAME DIGEST``, in the order of the inputs.
+    """
+    if isinstance(tensor, Mapping):
+        lines = "".join(f"{name} {tensor_sha256(one)}\n" for name, one in tensor.items())
+        return hashlib.sha256(lines.encode()).hexdigest()
     little = np.ascontiguousarray(tensor, dtype=tensor.dtype.newbyteorder("<"))
     head = f"{tensor.dtype.name} {tensor.shape} ".encode()
     return hashlib.sha256(head + little.tobytes()).hexdigest()
@@ -128,10 +140,11 @@ def write_golden(folder: Path, samples: Sequence[GoldenSample]) -> None:
             assert done, name
             write_file(folder / name, png.tobytes())
         arrays: dict[str, Any] = {
-            f"{precision}.{key}": np.ascontiguousarray(array, np.float32)
+            f"{precision}.{key}": np.asarray(array, order="C")
             for precision, expected in sample.expected.items()
             for key, array in expected.arrays.items()
         }
+        arrays |= {_GIVEN + k: np.asarray(a, order="C") for k, a in sample.given.arrays.items()}
         if sample.given.window is not None:
             arrays[_WINDOW] = np.ascontiguousarray(sample.given.window, np.float32)
         npz = io.BytesIO()
@@ -203,17 +216,24 @@ def _read_sample(row: Any, read: Callable[[str], bytes], spec: ModelSpec | None)
     if type(count) is not int or not 0 <= count <= MAX_PICTURES or not isinstance(text, str | None):
         msg = f"sample {name!r} has wrong values in 'given'"
         raise ValueError(msg)
+    if window is not None:
+        _check_is_float32(_WINDOW, window)
+    given_arrays = _starting_with(_GIVEN, arrays)
     if spec is not None:
         _check_given(spec, count, text, window)
+        if bool(given_arrays) != (spec.task == "tensor" and spec.image is None):
+            msg = f"a {spec.kind} takes other inputs; got arrays {sorted(given_arrays)}"
+            raise ValueError(msg)
     pictures = tuple(_read_png(read(file), file) for file in _png_names_of(name, count))
     expected = {
         precision: Expected(
             output={key: _word_or_number(value) for key, value in _object(output).items()},
-            arrays=_of_precision(arrays, precision),
+            arrays=_of_precision(arrays, precision, spec),
         )
         for precision, output in _object(row["expected"]).items()
     }
-    return GoldenSample(name, Given(pictures, text, window), str(row["input_sha256"]), expected)
+    told = Given(pictures, text, window, given_arrays)
+    return GoldenSample(name, told, str(row["input_sha256"]), expected)
 
 
 def _check_given(spec: ModelSpec, count: int, text: str | None, window: F32Array | None) -> None:
@@ -240,13 +260,27 @@ def _object(value: Any) -> dict[str, Any]:
     return value
 
 
-def _of_precision(arrays: Mapping[str, F32Array], precision: str) -> dict[str, F32Array]:
-    start = f"{precision}."
-    found = {k.removeprefix(start): v for k, v in arrays.items() if k.startswith(start)}
+def _of_precision(
+    arrays: Mapping[str, Array], precision: str, spec: ModelSpec | None
+) -> dict[str, Array]:
+    found = _starting_with(f"{precision}.", arrays)
     if not found:
         msg = f"no arrays of {precision}"
         raise ValueError(msg)
+    if spec is None or spec.task != "tensor":
+        for name, array in found.items():
+            _check_is_float32(name, array)
     return found
+
+
+def _starting_with(start: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {k.removeprefix(start): v for k, v in arrays.items() if k.startswith(start)}
+
+
+def _check_is_float32(name: str, array: Array) -> None:
+    if array.dtype != np.float32:
+        msg = f"{name!a} is no float32 array; got {array.dtype}"
+        raise ValueError(msg)
 
 
 def _word_or_number(value: object) -> str | float:
@@ -270,7 +304,7 @@ def _read_png(raw: bytes, name: str) -> U8Image:
     raise ValueError(msg)
 
 
-def _read_arrays(raw: bytes) -> dict[str, F32Array]:
+def _read_arrays(raw: bytes) -> dict[str, Array]:
     """Read an NPZ, whose sizes are checked before anything is read."""
     with zipfile.ZipFile(io.BytesIO(raw)) as archive:
         items = archive.infolist()
@@ -283,15 +317,20 @@ def _read_arrays(raw: bytes) -> dict[str, F32Array]:
         return {item.filename.removesuffix(".npy"): _read_npy(archive, item) for item in items}
 
 
-def _read_npy(archive: zipfile.ZipFile, item: zipfile.ZipInfo) -> F32Array:
-    """Read one finite float32 array, as long as its header says."""
+def _read_npy(archive: zipfile.ZipFile, item: zipfile.ZipInfo) -> Array:
+    """Read one array of finite numbers, as long as its header says."""
     raw = archive.read(item)
     head = _NPY.match(raw)
-    shape = tuple(int(size) for size in head[1].replace(b",", b" ").split()) if head else ()
-    if head is None or math.prod(shape) * 4 != len(raw) - head.end():
-        msg = f"{item.filename!a} is no float32 array of its size"
+    if head is None:
+        msg = f"{item.filename!a} is no array of numbers"
         raise ValueError(msg)
-    array = np.frombuffer(raw, "<f4", offset=head.end()).reshape(shape).astype(np.float32)
+    kind = np.dtype(head[1].decode())
+    shape = tuple(int(size) for size in head[2].replace(b",", b" ").split())
+    if math.prod(shape) * kind.itemsize != len(raw) - head.end():
+        msg = f"{item.filename!a} is no {kind} array of its size"
+        raise ValueError(msg)
+    array = np.frombuffer(raw, kind, offset=head.end()).reshape(shape)
+    array = array.astype(kind.newbyteorder("="))
     if not np.isfinite(array).all():
         msg = f"{item.filename!a} has NaN or infinity"
         raise ValueError(msg)

@@ -179,6 +179,9 @@ class Pipeline:
         raw = self.bundle.read(name.relative_to(self.bundle.path).as_posix())
         session = open_session(raw, self.backend, threads, str(name))
         task = self.bundle.model_spec.task
+        if task == "tensor":
+            self._check_declared(session, role)
+            return session
         ins, outs = _TENSORS[task, role]
         if task == "text-generation" and "c_in" not in [s.name for s in session.inputs]:
             ins, outs = ({k: v for k, v in side.items() if k[0] != "c"} for side in (ins, outs))
@@ -193,6 +196,22 @@ class Pipeline:
             for spec in specs:
                 self._check_tensor(spec, wanted[spec.name], name)
         return session
+
+    def _check_declared(self, session: Session, role: str) -> None:
+        """Compare names, types and ranks with what the manifest says of the graph."""
+        graph = self.bundle.find_graph(role, self.precision)
+        assert graph is not None
+        for what, found, told in (
+            ("inputs", session.inputs, graph.inputs),
+            ("outputs", session.outputs, graph.outputs),
+        ):
+            kinds = [[(s.name, s.dtype, len(s.shape)) for s in side] for side in (found, told)]
+            if kinds[0] != kinds[1]:
+                msg = (
+                    f"{self.bundle.path / graph.file}: expected {what} (name, type, rank) "
+                    f"{kinds[1]}; got {kinds[0]}"
+                )
+                raise BundleError("E413", msg)
 
     def _check_tensor(self, spec: TensorSpec, axes: str, graph: Path) -> None:
         """Compare type, rank and sizes of an input or output with what the task has."""

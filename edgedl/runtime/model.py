@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from edgedl.runtime.captioner import Captioner
 from edgedl.runtime.classifier import Classifier
 from edgedl.runtime.clip_classifier import ClipClassifier
 from edgedl.runtime.regressor import Regressor
+from edgedl.runtime.tensor_model import TensorModel
 from edgedl.runtime.text_classifier import TextClassifier
 from edgedl.runtime.text_generator import TextGenerator
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from edgedl.bundle import Expected, Given
     from edgedl.bundle.manifest import DecodeOptions
     from edgedl.frame import PixelFormat
-    from edgedl.runtime.session import Array, Session
+    from edgedl.runtime.session import Session
     from edgedl.spec import ModelSpec, Task
 
 
@@ -31,11 +32,14 @@ class Model(Protocol):
     spec: ModelSpec
     compared: tuple[str, ...]
 
-    def prepare(self, given: Given) -> Array:
-        """Return what the network gets for one sample, batch axis 1."""
+    def prepare(self, given: Given) -> Any:
+        """Return what the network gets for one sample: an array with batch axis 1.
+
+        Of a tensor model it is a table of arrays, input name to array.
+        """
         ...
 
-    def expect(self, tensor: Array) -> Expected:
+    def expect(self, tensor: Any) -> Expected:
         """Return the answer to one prepared sample, and the arrays behind it."""
         ...
 
@@ -60,6 +64,8 @@ def open_model(
         return Classifier(spec, sessions, source_format)
     if spec.task == "clip-classification":
         return ClipClassifier(spec, sessions, source_format)
+    if spec.task == "tensor":
+        return TensorModel(spec, sessions, source_format)
     kinds: dict[Task, type[TextGenerator | TextClassifier | Regressor]] = {
         "text-generation": TextGenerator,
         "text-classification": TextClassifier,

@@ -14,6 +14,7 @@ from edgedl.runtime.classifier import ClassifierPipeline, LabelResult
 from edgedl.runtime.clip_classifier import ClipPipeline
 from edgedl.runtime.model import open_model
 from edgedl.runtime.regressor import RegressionResult, RegressorPipeline
+from edgedl.runtime.tensor_model import TensorPipeline, TensorResult
 from edgedl.runtime.text_classifier import TextClassifierPipeline
 from edgedl.runtime.text_generator import TextPipeline, TextResult
 
@@ -31,6 +32,8 @@ __all__ = [
     "RegressionResult",
     "RegressorPipeline",
     "Result",
+    "TensorPipeline",
+    "TensorResult",
     "TextClassifierPipeline",
     "TextPipeline",
     "TextResult",
@@ -56,7 +59,8 @@ def load(
 
     Returns:
         The pipeline of the bundle's kind: ``CaptionPipeline``, ``ClassifierPipeline``,
-        ``ClipPipeline``, ``TextPipeline``, ``TextClassifierPipeline`` or ``RegressorPipeline``.
+        ``ClipPipeline``, ``TextPipeline``, ``TextClassifierPipeline``, ``RegressorPipeline`` or
+        ``TensorPipeline``.
 
     Raises:
         EdgedlError: The bundle, a graph of it, or an argument is wrong; see ``Bundle.open``,
@@ -71,6 +75,7 @@ def load(
         "text-generation": TextPipeline,
         "text-classification": TextClassifierPipeline,
         "regression": RegressorPipeline,
+        "tensor": TensorPipeline,
     }
     spec = bundle.model_spec
     pipeline = pipelines[spec.task](bundle, choice, threads)
