@@ -22,11 +22,16 @@ if TYPE_CHECKING:
 BINS = 8192
 """Bins of a histogram, at most."""
 
+COUNTED = 1 << 17
+"""Values of one array that are counted, at most."""
+
 _SILENT = 4
 
 
 class Histogram:
     """Counts of values in bins whose width is a power of two and whose edges are multiples of it.
+
+    Extremes are those of all values; of large arrays only every so-manieth value is counted.
 
     0 is always in one of the bins, or at the end of the last. When values come that do not fit,
     the bins become twice as wide, two old ones making exactly one new: the counts do not depend on
@@ -35,7 +40,7 @@ class Histogram:
     Attributes:
         low: Smallest value seen; +inf before the first.
         high: Largest; -inf before the first.
-        count: Values seen.
+        count: Values counted.
         width: Of a bin; 0 as long as all values are 0.
         first: The first bin holds values from ``first · width`` on.
         counts: (n,) int64, n ≤ ``BINS``.
@@ -59,12 +64,13 @@ class Histogram:
             msg = f"holds values that are not finite: {low} to {high}"
             raise DataError("E355", msg)
         self.low, self.high = min(self.low, low), max(self.high, high)
-        self.count += values.size
         self._widen()
+        counted = values.ravel()[:: values.size // COUNTED + 1]
+        self.count += counted.size
         if self.width:
-            bins = np.floor(values.ravel() * (1 / self.width)).astype(np.int64) - self.first
+            bins = np.floor(counted * (1 / self.width)).astype(np.int64) - self.first
         else:
-            bins = np.zeros(values.size, np.int64)
+            bins = np.zeros(counted.size, np.int64)
         self.counts += np.bincount(bins, minlength=len(self.counts))
 
     @property

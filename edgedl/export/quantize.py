@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from edgedl.export.replay import Feeds
 
 PRODUCTS = ("Conv", "Gemm", "MatMul")
-FOLLOWERS = ("Relu",)
+FOLLOWERS = ("Relu", "Clip")
 """What stays in uint8 behind a product on a CPU."""
 
 LEAST_WEIGHTS = 16384

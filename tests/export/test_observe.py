@@ -8,7 +8,7 @@ import pytest
 from onnx import helper
 
 from edgedl.errors import DataError
-from edgedl.export.observe import BINS, Histogram, observe
+from edgedl.export.observe import BINS, COUNTED, Histogram, observe
 
 
 def histogram_of(*parts: np.ndarray) -> Histogram:
@@ -47,6 +47,16 @@ def test_order_and_grouping_do_not_matter() -> None:
     first, second = histogram_of(*values), histogram_of(*values[::-1].reshape(3, 200))
     assert (first.width, first.first) == (second.width, second.first)
     assert np.array_equal(first.counts, second.counts)
+
+
+def test_of_large_arrays_a_part_is_counted_but_all_extremes() -> None:
+    values = np.random.default_rng(4).normal(size=(3, COUNTED)).astype(np.float32)
+    values[1, 5] = 99
+    found = histogram_of(values)
+    assert COUNTED / 2 < found.count == found.counts.sum() <= COUNTED
+    assert found.high == 99
+    spread = np.repeat(found.centers, found.counts)
+    assert np.std(spread) == pytest.approx(1, abs=0.02)
 
 
 def test_zeros_alone_have_no_width() -> None:
