@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgedl import timing
-from edgedl.bundle import GoldenSample, list_files, sha256_file, tensor_sha256, write_golden
+from edgedl.bundle import GoldenSample, list_files, tensor_sha256, write_golden
 from edgedl.bundle.files import MAX_FILES
 from edgedl.bundle.manifest import (
     Calibration,
     Engine,
     Graph,
     Manifest,
-    Parent,
     PrecisionRecord,
     Refused,
 )
@@ -119,11 +118,11 @@ def _manifest(
         clip=job.spec.clip,
         text=job.spec.text,
         series=job.spec.series,
-        data=_plain(job.run.data_table),
+        data=_plain(job.origin.data),
         graphs=tuple(_graph(job, role, c.precision) for c in kept for role in job.spec.roles),
         precisions={c.precision: _record(job, c, fp32) for c in kept},
         files=list_files(job.folder),
-        parent=Parent(kind="run", sha256=sha256_file(job.run.path / "weights.safetensors")),
+        parent=job.origin.parent,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         decode=job.decode,
         refused=tuple(_refusal(c) for c in candidates if c.problem),
@@ -131,7 +130,7 @@ def _manifest(
         engines=tuple(engines),
         versions=machine["packages"],
         machine=machine,
-        licences=tuple(job.run.data.get("licences", ())),
+        licences=job.origin.licences,
     )
 
 
@@ -202,16 +201,15 @@ def _plain(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _report_facts(job: Job, candidates: Sequence[Candidate], manifest: Manifest) -> ReportFacts:
-    curves = job.run.path / "curves.png"
     return ReportFacts(
         manifest=manifest,
         times_ms={c.precision: c.times_ms for c in candidates if c.times_ms},
         sizes_bytes={c.precision: c.size_bytes for c in candidates},
         samples=_samples(job, candidates),
         warnings=job.calibration.warnings if manifest.calibration else (),
-        curves_png=curves.read_bytes() if curves.is_file() else None,
+        curves_png=job.origin.curves_png,
         max_drop=job.options.max_drop,
-        torch_errors=job.torch_errors,
+        origin_errors=job.origin_errors,
     )
 
 

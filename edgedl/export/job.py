@@ -1,4 +1,4 @@
-"""What the stages of one export share: the run, its samples, and the precisions on their way."""
+"""What the stages of one export share: the model, its samples, and the precisions on their way."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedl.bundle.manifest import DecodeOptions
-from edgedl.evaluate import Evaluation, Measurement, Metric, main_metric, open_evaluation
+from edgedl.evaluate import Evaluation, Measurement, Metric, main_metric
 from edgedl.export.calibrate import Calibration, calibration_of
 from edgedl.export.quantize import Prepared, prepare
 from edgedl.export.replay import feeds_of
@@ -18,16 +18,14 @@ from edgedl.export.to_onnx import graph_name
 from edgedl.runtime.model import open_model
 from edgedl.runtime.session import Session, open_session
 from edgedl.train.captioning import MAX_TOKENS
-from edgedl.train.torch_session import torch_sessions
 
 if TYPE_CHECKING:
     from edgedl.export.options import ExportOptions
+    from edgedl.export.origin import Origin
     from edgedl.export.replay import Feeds
     from edgedl.export.search import Search
     from edgedl.runtime.model import Model
     from edgedl.spec import ModelSpec
-    from edgedl.train.run_folder import Run
-    from edgedl.train.torch_session import TorchSession
 
 Say = Callable[[str], None]
 
@@ -63,23 +61,23 @@ class Job:
     """One export.
 
     Attributes:
-        run: What is exported.
+        origin: What is exported.
         options: What is asked for.
         folder: The bundle in the making.
         say: Takes one line per stage.
-        torch_errors: Relative error of each output of the fp32 graphs against PyTorch.
+        origin_errors: Relative error of each output of the fp32 graphs against the network.
     """
 
-    run: Run
+    origin: Origin
     options: ExportOptions
     folder: Path
     say: Say
-    torch_errors: dict[str, float] = field(default_factory=dict)
+    origin_errors: dict[str, float] = field(default_factory=dict)
 
     @property
     def spec(self) -> ModelSpec:
         """Return how the model is fed and read."""
-        return self.run.model_spec
+        return self.origin.spec
 
     @property
     def metric(self) -> Metric:
@@ -90,11 +88,6 @@ class Job:
     def decode(self) -> DecodeOptions | None:
         """Return how captions are searched, None for other tasks."""
         return DecodeOptions(max_tokens=MAX_TOKENS) if self.spec.task == "captioning" else None
-
-    @cached_property
-    def torch(self) -> dict[str, TorchSession]:
-        """Return the trained network, a session for each part."""
-        return torch_sessions(self.spec, self.run.network())
 
     @cached_property
     def reported(self) -> Evaluation:
@@ -161,4 +154,4 @@ class Job:
 
     def _samples(self, split: str, limit: int) -> Evaluation:
         self.say(f"preparing samples of {split}")
-        return open_evaluation(self.spec, self.run.data_table, split, limit)
+        return self.origin.samples(split, limit)

@@ -1,4 +1,4 @@
-"""From a run to a bundle: write the graphs, measure them, keep what is worth it, say why."""
+"""From a run or a model to a bundle: write graphs, measure them, keep what is worth it, say why."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import torch
 
 from edgedl.bundle import Bundle, new_folder
 from edgedl.bundle.manifest import Engine
@@ -23,33 +21,30 @@ from edgedl.export.assemble import assemble, golden_count
 from edgedl.export.half import to_half
 from edgedl.export.job import Candidate, Job, Say
 from edgedl.export.options import ExportOptions
+from edgedl.export.origin import Origin, RunOrigin
 from edgedl.export.replay import differences, feeds_of
 from edgedl.export.search import Search, quantize
 from edgedl.export.speed import time_answers
-from edgedl.export.to_onnx import write_graphs
-from edgedl.train.run_folder import Run
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from edgedl.export.replay import Feeds
 
-TORCH_BOUND = 1e-4
-"""Largest difference of the fp32 graphs from PyTorch, as a part of the largest magnitude."""
+ORIGIN_BOUND = 1e-4
+"""Largest difference of the fp32 graphs from the network, as a part of the largest magnitude."""
 
 _COMPARED = 16  # held-out samples on which graphs are compared output by output
 
 
 def export(
-    run_path: Path | str,
+    source: Path | str | Origin,
     out: Path | str,
     options: ExportOptions | None = None,
     progress: Say | None = None,
 ) -> Bundle:
-    """Make a bundle of a run.
+    """Make a bundle of a run, or of a model.
 
     Args:
-        run_path: A folder written by ``edgedl train``.
+        source: A folder written by ``edgedl train``, or what another origin has.
         out: The bundle to make, ``NAME.edge``; it appears complete or not at all.
         options: What to write and what it must be worth.
         progress: Called with one line per stage.
@@ -66,11 +61,11 @@ def export(
     """
     options, out = options or ExportOptions(), Path(out)
     builders = _builders(options.targets)
-    run = Run.open(run_path)
-    golden_count(run.model_spec)
+    origin = RunOrigin(source) if isinstance(source, Path | str) else source
+    golden_count(origin.spec)
     with new_folder(out, options.force) as folder:
         (folder / "graphs").mkdir()
-        job = Job(run, options, folder, progress or (lambda _text: None))
+        job = Job(origin, options, folder, progress or (lambda _text: None))
         _check_held_out(job)
         candidates = [_candidate(job, p) for p in gate.precisions_of(options.precision)]
         _measure_speed(job, candidates)
@@ -103,13 +98,7 @@ def _check_held_out(job: Job) -> None:
         DataError: E353 the data has no split test.
     """
     if not len(job.reported):
-        data = job.run.data_table
-        place = data.get("path") or data.get("generated")
-        msg = (
-            f"{place} has no split 'test', on which an export measures each precision; "
-            f"hold samples back in its [data] and train {job.run.path} again"
-        )
-        raise DataError("E353", msg)
+        raise DataError("E353", job.origin.explain_no_samples())
 
 
 def _candidate(job: Job, precision: str) -> Candidate:
@@ -144,9 +133,8 @@ def _write(job: Job, precision: str) -> Search | None:
     """
     if precision == "fp32":
         job.say(f"exporting {' and '.join(job.spec.roles)} to ONNX")
-        check_finite(job.run.network())
-        write_graphs(job.torch, job.folder / "graphs")
-        _compare_with_torch(job)
+        job.origin.write_graphs(job.folder / "graphs")
+        _compare_with_origin(job)
         return None
     if precision == "fp16":
         job.say("writing fp16")
@@ -158,34 +146,22 @@ def _write(job: Job, precision: str) -> Search | None:
     return quantize(job, precision)
 
 
-def _compare_with_torch(job: Job) -> None:
+def _compare_with_origin(job: Job) -> None:
     """Hold the fp32 graphs against the network they came from.
 
     Raises:
-        BundleError: E440 an output differs by more than ``TORCH_BOUND``.
+        BundleError: E440 an output differs by more than ``ORIGIN_BOUND``.
     """
     with job.sessions("fp32") as fp32:
-        errors = differences(fp32, job.torch, _seen(job))
+        errors = differences(fp32, job.origin.sessions, _seen(job))
     worst = max(errors, key=errors.__getitem__)
-    if not errors[worst] <= TORCH_BOUND:
+    if not errors[worst] <= ORIGIN_BOUND:
         msg = (
-            f"the exported fp32 graphs differ from the trained network: {worst} by "
-            f"{errors[worst]:.2g} of its largest value, {TORCH_BOUND:g} is allowed; report a bug"
+            f"the exported fp32 graphs differ from {job.origin.what}: {worst} by "
+            f"{errors[worst]:.2g} of its largest value, {ORIGIN_BOUND:g} is allowed; report a bug"
         )
         raise BundleError("E440", msg)
-    job.torch_errors = errors
-
-
-def check_finite(network: nn.Module) -> None:
-    """Raise when a weight is no number.
-
-    Raises:
-        BundleError: E414 naming the weight.
-    """
-    for name, tensor in network.state_dict().items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            msg = f"weights of {name!r} are not finite (NaN or infinity); train again"
-            raise BundleError("E414", msg)
+    job.origin_errors = errors
 
 
 def _measure_speed(job: Job, candidates: Sequence[Candidate]) -> None:

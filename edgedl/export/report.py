@@ -53,7 +53,7 @@ class ReportFacts:
         warnings: About the calibration.
         curves_png: Of the training, if there are any.
         max_drop: What was allowed.
-        torch_errors: Relative error of each output of the fp32 graphs against PyTorch.
+        origin_errors: Relative error of each output of the fp32 graphs against the network.
     """
 
     manifest: Manifest
@@ -63,7 +63,7 @@ class ReportFacts:
     warnings: Sequence[str]
     curves_png: bytes | None
     max_drop: float
-    torch_errors: Mapping[str, float]
+    origin_errors: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,8 +315,9 @@ def _details(facts: ReportFacts) -> str:
     manifest = facts.manifest
     calibration = manifest.calibration
     rows = [("made from", f"{manifest.parent.kind}, weights sha256 {manifest.parent.sha256}")]
-    errors = ", ".join(f"{name} {error:.1e}" for name, error in facts.torch_errors.items())
-    rows.append(("fp32 graphs against PyTorch", f"largest relative error: {errors}"))
+    errors = ", ".join(f"{name} {error:.1e}" for name, error in facts.origin_errors.items())
+    against = "PyTorch" if manifest.parent.kind == "run" else "the model as it came"
+    rows.append((f"fp32 graphs against {against}", f"largest relative error: {errors}"))
     if calibration:
         about = f"{calibration.n} samples, sha256 {calibration.sha256}; {calibration.method}"
         rows.append(("calibration", about))

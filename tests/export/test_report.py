@@ -66,7 +66,7 @@ def facts(rounds: int = 300) -> ReportFacts:
         warnings=["only 3 calibration samples"],
         curves_png=b"png",
         max_drop=1.0,
-        torch_errors={"logits": 1e-7},
+        origin_errors={"logits": 1e-7},
     )
 
 
