@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgedl.errors import UsageError
 from edgedl.evaluate.captioning import Captioning
 from edgedl.evaluate.classification import Classification
 from edgedl.evaluate.clip_classification import ClipClassification
@@ -45,7 +46,14 @@ def open_evaluation(
 
     Raises:
         DataError: The data is not there or cannot be used.
+        UsageError: E102 it is a tensor model: nobody knows what is right.
     """
+    if spec.task == "tensor":
+        msg = (
+            "a tensor model gives arrays of which nothing says what is right, so it has no quality "
+            "to measure; hold it against the original: edgedl verify"
+        )
+        raise UsageError("E102", msg)
     tasks: Mapping[Task, _Open] = {
         "captioning": Captioning.open,
         "classification": Classification.open,

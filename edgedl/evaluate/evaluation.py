@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from edgedl.bundle import Given
     from edgedl.evaluate.measurement import Measurement
     from edgedl.runtime.model import Model
@@ -21,8 +19,8 @@ class Evaluation(Protocol):
         ...
 
     @property
-    def tensors(self) -> npt.NDArray[Any]:
-        """What the network gets, (n, …)."""
+    def tensors(self) -> Any:
+        """What the network gets: an array (n, …), of tensor models n tables of arrays."""
         ...
 
     @property

@@ -19,18 +19,18 @@ class Metric:
     Attributes:
         name: Its key among the metrics.
         better: Whether more or less of it is better.
-        unit: How a loss is counted: in percentage ``points`` of a part, or ``relative``, in
-            percent of the value.
+        unit: How a loss is counted: in percentage ``points`` of a part; ``relative``, in percent
+            of the value; or ``std``, in percent of the standard deviation the value counts in.
     """
 
     name: str
     better: Literal["higher", "lower"]
-    unit: Literal["points", "relative"]
+    unit: Literal["points", "relative", "std"]
 
     def drop(self, value: float, of: float) -> float:
         """Return what ``value`` has lost against ``of``: points or percent; negative if won."""
         lost = of - value if self.better == "higher" else value - of
-        if self.unit == "points":
+        if self.unit != "relative":
             return 100.0 * lost
         return 100.0 * lost / abs(of) if of else (0.0 if lost == 0 else float("inf"))
 
@@ -40,7 +40,8 @@ class Metric:
 
     def show_drop(self, drop: float) -> str:
         """Return a loss for people, e.g. ``0.35 points``."""
-        return f"{drop:.2f} {'points' if self.unit == 'points' else '%'}"
+        unit = {"points": "points", "relative": "%", "std": "% of the std"}[self.unit]
+        return f"{drop:.2f} {unit}"
 
 
 def main_metric(task: Task) -> Metric:
@@ -52,6 +53,7 @@ def main_metric(task: Task) -> Metric:
         "text-classification": Metric("accuracy", "higher", "points"),
         "text-generation": Metric("nats_per_char", "lower", "relative"),
         "regression": Metric("relative_mae", "lower", "relative"),
+        "tensor": Metric("max_deviation", "lower", "std"),
     }
     return table[task]
 
@@ -65,7 +67,7 @@ class Measurement:
         split: Which part of the data.
         n: Number of samples; of characters for generated text.
         metrics: Name to value, the main one first, with ``NAME_low`` and ``NAME_high``, the ends
-            of its 95 % interval, and ``n``.
+            of its 95 % interval where it has one, and ``n``.
         outputs: What came out for each sample: a text, the number of a label, or values.
         scores: Probabilities (n, K) of classifiers.
     """

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from edgedl.errors import DataError
 
@@ -28,12 +28,12 @@ class Calibration:
     """Prepared samples.
 
     Attributes:
-        tensors: (n, …) as the network gets them.
-        sha256: Digest of the tensors in order.
+        tensors: (n, …) as the network gets them; of tensor models n tables of arrays.
+        sha256: Digest of the tensors in order, of a table its arrays in the order of the inputs.
         warnings: What is wrong with them, for the user and the report.
     """
 
-    tensors: npt.NDArray[Any]
+    tensors: Any
     sha256: str
     warnings: tuple[str, ...]
 
@@ -68,9 +68,19 @@ def calibration_of(evaluation: Evaluation) -> Calibration:
         raise DataError("E354", msg)
     if flat:
         warnings.append(f"{flat} of {len(is_flat)} calibration pictures are a single colour")
-    tensors = np.ascontiguousarray(evaluation.tensors)
-    if len({hashlib.sha256(tensor.tobytes()).digest() for tensor in tensors}) < n / 2:
+    whole, different = hashlib.sha256(), set()
+    for tensor in evaluation.tensors:
+        raw = _bytes(tensor)
+        whole.update(raw)
+        different.add(hashlib.sha256(raw).digest())
+    if len(different) < n / 2:
         warnings.append(f"more than half of {n} calibration samples are repetitions")
     for text in warnings:
         log.warning("calibration: %s", text)
-    return Calibration(tensors, hashlib.sha256(tensors.data).hexdigest(), tuple(warnings))
+    return Calibration(evaluation.tensors, whole.hexdigest(), tuple(warnings))
+
+
+def _bytes(tensor: Any) -> bytes:
+    """Return the bytes of an array, or of a table of arrays, in C order."""
+    arrays = tensor.values() if isinstance(tensor, Mapping) else [tensor]
+    return b"".join(np.asarray(array).tobytes() for array in arrays)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edgedl.runtime.clip_classifier import ClipClassifier
     from edgedl.runtime.model import Model
     from edgedl.runtime.regressor import Regressor
+    from edgedl.runtime.tensor_model import TensorModel
     from edgedl.runtime.text_classifier import TextClassifier
     from edgedl.runtime.text_generator import TextGenerator
 
@@ -28,7 +29,7 @@ _STEP_SAMPLES = 64  # samples the states of a step are taken from
 _FORESEEN = 16  # tokens whose margins count
 
 
-def feeds_of(model: Model, tensors: Array) -> dict[str, list[Feeds]]:
+def feeds_of(model: Model, tensors: Any) -> dict[str, list[Feeds]]:
     """Return what each graph sees while ``tensors`` (n, …) go through the model.
 
     Args:
@@ -36,8 +37,10 @@ def feeds_of(model: Model, tensors: Array) -> dict[str, list[Feeds]]:
         tensors: As an evaluation prepares them.
 
     Returns:
-        Role to inputs of its graph, some samples at a time.
+        Role to inputs of its graph, some samples at a time; of tensor models one at a time.
     """
+    if model.spec.task == "tensor":
+        return {"model": [dict(feeds) for feeds in tensors]}
     lots = [tensors[i : i + LOT] for i in range(0, len(tensors), LOT)]
     task = model.spec.task
     if task == "captioning":
@@ -75,15 +78,18 @@ def differences(
             got, wanted = found[role].run(one), expected[role].run(one)
             for name, value in wanted.items():
                 pairs = [(got[name], value)]
-                if name == "values":
+                if name == "values" and value.ndim == 2:
                     pairs = list(zip(got[name].T, value.T, strict=True))
                 errors[name] = max(errors.get(name, 0.0), *(relative_error(*p) for p in pairs))
     return errors
 
 
-def answer_one(model: Model, tensor: Array) -> None:
+def answer_one(model: Model, tensor: Any) -> None:
     """Answer one sample (1, …) as a device does; of a text write one character."""
     task = model.spec.task
+    if task == "tensor":
+        cast("TensorModel", model).session.run(tensor[0])
+        return
     if task == "captioning":
         captioner = cast("Captioner", model)
         captioner.decode(captioner.encode(tensor))
@@ -100,17 +106,17 @@ def answer_one(model: Model, tensor: Array) -> None:
         generator.step(tensor[:, 0], generator.start(1))
 
 
-def margin(model: Model, tensor: Array) -> float:
+def margin(model: Model, tensor: Any) -> float:
     """Return by how much the closest decision of an answer was made, in logits.
 
     Another processor's rounding tips a tie; a golden sample must not hang on one. Predicted
-    numbers have none: infinite.
+    numbers and arrays have none: infinite.
     """
     if model.spec.task == "captioning":
         return _caption_margin(cast("Captioner", model), tensor)
     if model.spec.task == "text-generation":
         return _text_margin(cast("TextGenerator", model), tensor)
-    if model.spec.task == "regression":
+    if model.spec.task in ("regression", "tensor"):
         return float("inf")
     second, first = np.sort(model.expect(tensor).arrays["logits"])[-2:]
     return float(first - second)

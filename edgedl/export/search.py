@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edgedl.export.job import Job
     from edgedl.export.replay import Feeds
 
-BOUND = {"points": 0.1, "relative": 0.5}
+BOUND = {"points": 0.1, "relative": 0.5, "std": 1.0}
 """An INT8 graph that loses more on the samples settings are chosen by is made more carefully."""
 
 _RANKED_BY = 64  # samples by which layers are compared

@@ -11,21 +11,20 @@ from edgedl.export.replay import answer_one
 from edgedl.timing import interleave
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from edgedl.runtime.model import Model
 
 _SAMPLES = 64  # different ones that are timed
 
 
 def time_answers(
-    models: Mapping[str, Model], tensors: npt.NDArray[Any], rounds: int, warmup: int = 20
+    models: Mapping[str, Model], tensors: Any, rounds: int, warmup: int = 20
 ) -> dict[str, list[float]]:
     """Time one answer at a time, all models in turn.
 
     Args:
         models: Name to model.
-        tensors: Real samples (n, …); in each round all models answer the same one.
+        tensors: Real samples, an array (n, …) or, of tensor models, n tables of arrays; in each
+            round all models answer the same one.
         rounds: Timed rounds.
         warmup: Untimed ones before.
 
@@ -33,11 +32,11 @@ def time_answers(
         Name to milliseconds per answer, one per round.
     """
 
-    def answer_next(model: Model, samples: Iterator[npt.NDArray[Any]]) -> None:
-        answer_one(model, next(samples)[None])
+    def answer_next(model: Model, samples: Iterator[Any]) -> None:
+        answer_one(model, next(samples))
 
+    ones = [tensors[i : i + 1] for i in range(min(_SAMPLES, len(tensors)))]
     calls = {
-        name: partial(answer_next, model, itertools.cycle(tensors[:_SAMPLES]))
-        for name, model in models.items()
+        name: partial(answer_next, model, itertools.cycle(ones)) for name, model in models.items()
     }
     return interleave(calls, rounds, warmup)
