@@ -13,6 +13,7 @@ from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from edgedl.models.blocks import check_dropout, check_widths
 
@@ -74,13 +75,37 @@ class Cell(nn.Module):
         """Return the next state from ``given = inputs(x)`` (N, gates · H) and the one before."""
         raise NotImplementedError
 
+    def step(self, x: Tensor, state: State) -> State:
+        """Return the next state from x (N, F) and the one before; for single steps."""
+        after: State = self(self.inputs(x), state)
+        return after
 
-class RnnCell(Cell):
-    """h' = tanh(W x + U h + b)."""
+
+class SummingCell(Cell):
+    """A cell that sees only the sum of the two products, so that a single step is one product."""
 
     def forward(self, given: Tensor, state: State) -> State:
+        """Return the next state from ``given = inputs(x)`` (N, gates · H) and the one before."""
+        total: Tensor = given + self.state(state[0])
+        return self.next(total, state)
+
+    def step(self, x: Tensor, state: State) -> State:
+        """Return the next state from x (N, F) and the one before; for single steps."""
+        weight = torch.cat((self.inputs.weight, self.state.weight), dim=1)
+        both = torch.cat((x, state[0]), dim=1)
+        return self.next(functional.linear(both, weight, self.inputs.bias), state)
+
+    def next(self, total: Tensor, state: State) -> State:
+        """Return the next state from the sum of the products (N, gates · H) and the one before."""
+        raise NotImplementedError
+
+
+class RnnCell(SummingCell):
+    """h' = tanh(W x + U h + b)."""
+
+    def next(self, total: Tensor, state: State) -> State:
         """Return the next (h,)."""
-        return (torch.tanh(given + self.state(state[0])),)
+        return (torch.tanh(total),)
 
 
 class GruCell(Cell):
@@ -102,7 +127,7 @@ class GruCell(Cell):
         return (n + z * (h - n),)
 
 
-class LstmCell(Cell):
+class LstmCell(SummingCell):
     """Gates i, f, g, o in PyTorch's order; f begins by keeping what there is."""
 
     gates = 4
@@ -112,11 +137,10 @@ class LstmCell(Cell):
         with torch.no_grad():
             self.inputs.bias[hidden : 2 * hidden] += 1
 
-    def forward(self, given: Tensor, state: State) -> State:
+    def next(self, total: Tensor, state: State) -> State:
         """Return the next (h, c)."""
-        h, c = state
-        i, f, g, o = torch.split(given + self.state(h), self.hidden, dim=1)
-        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        i, f, g, o = torch.split(total, self.hidden, dim=1)
+        c = torch.sigmoid(f) * state[1] + torch.sigmoid(i) * torch.tanh(g)
         return torch.sigmoid(o) * torch.tanh(c), c
 
 
@@ -199,9 +223,8 @@ class Recurrent(nn.Module):
         """
         ends = []
         for index in range(len(self.cells)):
-            cell = self._cell(index)
             x = self.dropout(x) if index else x
-            ends.append(cell(cell.inputs(x), tuple(s[:, index] for s in state)))
+            ends.append(self._cell(index).step(x, tuple(s[:, index] for s in state)))
             x = ends[-1][0]
         return x, _stacked(ends)
 
