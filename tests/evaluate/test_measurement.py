@@ -24,6 +24,7 @@ def test_every_task_has_a_number_that_decides() -> None:
         "text-generation": "nats_per_char",
         "text-classification": "accuracy",
         "regression": "relative_mae",
+        "tensor": "max_deviation",
     }
     for metric in found.values():  # what is a part counts in points, what is a value relatively
         assert (metric.better == "higher") == (metric.unit == "points")

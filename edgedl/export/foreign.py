@@ -1,0 +1,445 @@
+"""Somebody else's model: read without running code of its own, checked, and cleaned.
+
+What comes out is one ONNX graph as the rest of an export likes it: weights are constants and inside
+the file, batch norms are folded, constants computed, shapes inferred, the opset is one that
+quantisers and TensorRT know, each open size has a name and each node its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import logging
+import tempfile
+import warnings
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import onnx
+import onnxruntime
+import torch
+from onnx import external_data_helper, inliner, version_converter
+
+from edgedl.bundle.onnx_bytes import scan_onnx
+from edgedl.errors import BundleError, IntegrityError
+from edgedl.export.to_onnx import MAX_IR, OPSET
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
+
+OPSETS = (7, 25)
+"""The oldest and the newest operator set that is read."""
+
+_MAX_BYTES = (1 << 31) - 1  # of a protobuf message
+_LEAST_IR = 8
+_NEW_OPSET = 21  # from here on graphs may need a newer IR than TensorRT 10.3 reads
+_SILENT = 4
+_PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib")
+_QUANTISED = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "MatMulInteger")
+_DTYPES = {
+    getattr(onnx.TensorProto, name)
+    for name in ("FLOAT", "DOUBLE", "INT8", "UINT8", "INT32", "INT64", "BOOL")
+}
+_HALVES = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A model as it came, and cleaned.
+
+    Attributes:
+        name: Of its file.
+        sha256: Of its file.
+        original: As it came, in ONNX, all data inside.
+        cleaned: The graph an export goes on with.
+    """
+
+    name: str
+    sha256: str
+    original: ModelProto
+    cleaned: ModelProto
+
+
+def read_foreign(path: Path) -> Foreign:
+    """Read, check and clean a model.
+
+    Args:
+        path: ``.onnx`` (opset 7 to 25), or ``.pt2`` as ``torch.export.save`` writes it.
+
+    Raises:
+        BundleError: E403 it cannot be read, E410 it is no model or was cut off, E412 ONNX Runtime
+            cannot run it, E450 it is a pickle, E451 it is a model of a kind that cannot be
+            exported, E452 it has operators that no runtime has.
+        IntegrityError: E411 it wants files from elsewhere.
+    """
+    try:
+        size, raw = path.stat().st_size, b""
+        if size <= _MAX_BYTES:
+            raw = path.read_bytes()
+    except OSError as err:
+        msg = f"{path} cannot be read: {err.strerror}"
+        raise BundleError("E403", msg) from err
+    if size > _MAX_BYTES:
+        msg = f"{path} has {size} bytes; an ONNX file ends at {_MAX_BYTES}"
+        raise _unfit(msg)
+    if path.suffix.lower() == ".pt2":
+        original = _from_program(raw, path)
+    else:
+        _refuse_pickle(raw, path)
+        original = _parsed(raw, path)
+    _check(original, path)
+    return Foreign(path.name, hashlib.sha256(raw).hexdigest(), original, clean(original, path))
+
+
+def clean(original: ModelProto, path: Path) -> ModelProto:
+    """Return a model's graph as the rest of an export likes it; ``original`` stays as it is.
+
+    The operator set is raised to 17 where onnx can do that and ONNX Runtime runs the result.
+
+    Raises:
+        BundleError: E412 ONNX Runtime cannot run the model.
+    """
+    model = _own_weights(inliner.inline_local_functions(original))
+    try:
+        made = _folded(_raised(model), path)
+    except (BundleError, RuntimeError):  # no way from its operators to newer ones
+        made = _folded(model, path)
+    _tidy(made)
+    made = onnx.shape_inference.infer_shapes(made)
+    for value in (*made.graph.input, *made.graph.output):
+        _name_sizes(value)
+    onnx.checker.check_model(made)
+    return made
+
+
+def _refuse_pickle(raw: bytes, path: Path) -> None:
+    """Raise when a file is a pickle, by its content or by a name that promises one.
+
+    Raises:
+        BundleError: E450.
+    """
+    is_pickle = raw[:1] == b"\x80" and raw[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
+    if raw[:2] == b"PK":
+        with contextlib.suppress(zipfile.BadZipFile):
+            names = zipfile.ZipFile(io.BytesIO(raw)).namelist()
+            is_pickle = any(name.endswith(".pkl") for name in names)
+    if is_pickle or path.suffix.lower() in _PICKLES:
+        raise _pickled(path, "is a pickle")
+
+
+def _pickled(path: Path, what: str) -> BundleError:
+    msg = (
+        f"{path} {what}, and a pickle may run any code when it is opened, so it is not; where the "
+        "network was made, write instead: torch.export.save(torch.export.export(network.eval(), "
+        "(example,)), 'model.pt2')"
+    )
+    return BundleError("E450", msg)
+
+
+def _from_program(raw: bytes, path: Path) -> ModelProto:
+    """Turn a saved ``torch.export`` program into ONNX.
+
+    Raises:
+        BundleError: E410 it is none, E450 it holds pickles or compiled code, E451 PyTorch cannot
+            turn it into ONNX.
+    """
+    try:
+        _check_program(raw, path)
+        program = torch.export.load(io.BytesIO(raw))
+    except BundleError:
+        raise
+    except Exception as err:
+        msg = (
+            f"{path} is no program that torch {torch.__version__} reads: {_one_line(err)}; write "
+            "it with torch.export.save"
+        )
+        raise BundleError("E410", msg) from err
+    try:
+        with _quiet():
+            made = torch.onnx.export(program, dynamo=True, opset_version=OPSET + 1, verbose=False)
+            assert made is not None
+            model: ModelProto = made.model_proto
+    except Exception as err:
+        msg = (
+            f"{path}: torch cannot turn it into ONNX: {_one_line(err)}; make model.onnx of it "
+            "yourself and export that"
+        )
+        raise _unfit(msg) from err
+    return model
+
+
+def _check_program(raw: bytes, path: Path) -> None:
+    """Raise when reading a program would run code: torch falls back on pickles in many places."""
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        for name in archive.namelist():
+            inside = name.partition("/")[2]
+            if inside.startswith("data/aotinductor/") or "custom_obj" in inside:
+                raise _pickled(path, f"holds {inside}")
+            if inside.startswith("data/sample_inputs/") and archive.read(name):
+                try:
+                    torch.load(io.BytesIO(archive.read(name)), weights_only=True)
+                except Exception as err:
+                    raise _pickled(path, f"holds {inside} with more than tensors") from err
+            elif inside.startswith("data/") and inside.endswith(".pt"):
+                raise _pickled(path, f"holds the pickle {inside}")
+            elif inside.endswith("_config.json"):
+                table = json.loads(archive.read(name))["config"]
+                if any(entry.get("use_pickle") for entry in table.values()):
+                    raise _pickled(path, f"holds pickled tensors ({inside})")
+
+
+def _parsed(raw: bytes, path: Path) -> ModelProto:
+    """Read an ONNX file with data that lies beside it.
+
+    Raises:
+        BundleError: E410 it is none, E451 it is too large with its data.
+        IntegrityError: E411 it wants files that do not lie beside it.
+    """
+    outside = False
+    try:
+        scan_onnx(raw, str(path))
+    except IntegrityError:
+        outside = True
+    try:
+        model = onnx.load_from_string(raw)
+    except Exception as err:  # protobuf's exceptions depend on how it was built
+        msg = f"{path} is not an ONNX model: {_one_line(err)}"
+        raise BundleError("E410", msg) from err
+    if outside:
+        _take_in(model, path)
+    return model
+
+
+def _take_in(model: ModelProto, path: Path) -> None:
+    """Put tensors into the model that lie in files beside it.
+
+    A bundle never holds external data. What is taken in lies in the model's own folder, in regular
+    files; a model that names anything else is not believed.
+    """
+    tensors = [t for t in _all_tensors(model.graph) if external_data_helper.uses_external_data(t)]
+    total = 0
+    for place in {external_data_helper.ExternalDataInfo(t).location for t in tensors}:
+        file = path.parent / place
+        if Path(place).name != place or file.is_symlink() or not file.is_file():
+            msg = (
+                f"{path} keeps tensor data in {place!r}; only files that lie beside the model are "
+                "read: put that file there, or save the model as one file"
+            )
+            raise IntegrityError("E411", msg)
+        total += file.stat().st_size
+    if total > _MAX_BYTES:
+        msg = f"{path} has {total} bytes of data; one ONNX file ends at {_MAX_BYTES}"
+        raise _unfit(msg)
+    try:
+        external_data_helper.load_external_data_for_model(model, str(path.parent))
+    except Exception as err:
+        msg = f"{path} keeps tensor data in files that do not fit: {_one_line(err)}; export again"
+        raise IntegrityError("E411", msg) from err
+    for tensor in tensors:
+        tensor.data_location = onnx.TensorProto.DEFAULT
+        del tensor.external_data[:]
+
+
+def _check(model: ModelProto, path: Path) -> None:
+    """Raise when an export cannot begin with a model.
+
+    Raises:
+        BundleError: E451, E452.
+    """
+    opset = _opset(model)
+    if not OPSETS[0] <= opset <= OPSETS[1]:
+        msg = (
+            f"{path} has opset {opset}; {OPSETS[0]} to {OPSETS[1]} are read: export it again with "
+            f"opset {OPSET}"
+        )
+        raise _unfit(msg)
+    nodes = list(_all_nodes(model.graph))
+    local = {(function.domain, function.name) for function in model.functions}
+    unknown = Counter(_spelled(node) for node in nodes if not _is_known(node, local))
+    if unknown:
+        names = ", ".join(f"{name} ({count})" for name, count in unknown.items())
+        msg = (
+            f"{path} has operators that neither ONNX Runtime nor TensorRT has: {names}; leave them "
+            "out of the graph and export that: preparing pictures and reading answers is done "
+            "outside"
+        )
+        raise BundleError("E452", msg)
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    if not inputs or not model.graph.output:
+        msg = f"{path} has {len(inputs)} inputs and {len(model.graph.output)} outputs"
+        raise _unfit(msg)
+    for value in (*inputs, *model.graph.output):
+        _check_value(value, path)
+    _check_is_float(model.graph, nodes, path)
+
+
+def _is_known(node: NodeProto, local: set[tuple[str, str]]) -> bool:
+    if (node.domain, node.op_type) in local:
+        return True
+    if node.domain == "com.microsoft":  # ONNX Runtime's own, of which onnx knows nothing
+        return True
+    domain = "" if node.domain == "ai.onnx" else node.domain
+    return bool(onnx.defs.has(node.op_type, domain))
+
+
+def _check_value(value: ValueInfoProto, path: Path) -> None:
+    """Raise when something goes in or comes out that is no array of numbers."""
+    kind = value.type.WhichOneof("value")
+    if kind != "tensor_type":
+        msg = f"{path}: {value.name!r} is a {(kind or 'thing').removesuffix('_type')}, no tensor"
+        raise _unfit(msg)
+    element = value.type.tensor_type.elem_type
+    if element in _HALVES:
+        msg = (
+            f"{path}: {value.name!r} is half precision; begin with the float32 model, an export "
+            "makes the others itself"
+        )
+        raise _unfit(msg)
+    if element not in _DTYPES:
+        name = onnx.TensorProto.DataType.Name(element).lower()
+        msg = f"{path}: {value.name!r} holds {name}; a bundle takes and gives numbers"
+        raise _unfit(msg)
+    if not value.type.tensor_type.HasField("shape"):
+        msg = f"{path}: {value.name!r} has no declared rank; run onnx.shape_inference on the model"
+        raise _unfit(msg)
+
+
+def _check_is_float(graph: GraphProto, nodes: Sequence[NodeProto], path: Path) -> None:
+    """Raise when a model has been quantised, or halved, by somebody else."""
+    quantised = [node.op_type for node in nodes if node.op_type in _QUANTISED]
+    halves = [tensor.name for tensor in graph.initializer if tensor.data_type in _HALVES]
+    if not quantised and not halves:
+        return
+    found = (
+        f"is quantised already ({len(quantised)} nodes such as {quantised[0]})"
+        if quantised
+        else f"has {len(halves)} half precision weights such as {halves[0]!r}"
+    )
+    msg = f"{path} {found}; begin with the float32 model, an export makes the others itself"
+    raise _unfit(msg)
+
+
+def _unfit(message: str) -> BundleError:
+    return BundleError("E451", message)
+
+
+def _own_weights(model: ModelProto) -> ModelProto:
+    """Make constants of weights that are listed as inputs, as files before IR 4 have to."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    model.ir_version = max(model.ir_version, _LEAST_IR)
+    return model
+
+
+def _raised(model: ModelProto) -> ModelProto:
+    """Return a model with opset 17 at least."""
+    if _opset(model) >= OPSET:
+        return model
+    made: ModelProto = version_converter.convert_version(model, OPSET)
+    return made
+
+
+def _folded(model: ModelProto, path: Path) -> ModelProto:
+    """Return what ONNX Runtime makes of a graph on its first level: still plain ONNX.
+
+    Raises:
+        BundleError: E412 it cannot run the model.
+    """
+    options = onnxruntime.SessionOptions()
+    level = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = level.ORT_ENABLE_BASIC
+    options.log_severity_level = _SILENT
+    with tempfile.TemporaryDirectory(prefix="edgedl-clean-") as folder:
+        out = Path(folder, "model.onnx")
+        options.optimized_model_filepath = str(out)
+        try:
+            onnxruntime.InferenceSession(
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as err:  # ONNX Runtime's exceptions share no base
+            version = onnxruntime.__version__
+            msg = f"{path} cannot run on ONNX Runtime {version}: {_one_line(err)}"
+            raise BundleError("E412", msg) from err
+        made: ModelProto = onnx.load(out)
+    return made
+
+
+def _tidy(model: ModelProto) -> None:
+    """Drop what no runtime reads, and give each node a name of its own."""
+    used = {node.domain for node in _all_nodes(model.graph)}
+    kept = [o for o in model.opset_import if o.domain in ("", "ai.onnx", *used)]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+    if _opset(model) < _NEW_OPSET:
+        model.ir_version = min(model.ir_version, MAX_IR)
+    del model.metadata_props[:]
+    model.doc_string = ""
+    taken: set[str] = set()
+    for index, node in enumerate(_all_nodes(model.graph)):
+        node.doc_string = ""
+        del node.metadata_props[:]
+        if not node.name or node.name in taken:
+            node.name = f"{node.name or node.op_type}_{index}"
+        taken.add(node.name)
+
+
+def _name_sizes(value: ValueInfoProto) -> None:
+    """Name the sizes of an input or output that are known only when it runs."""
+    for axis, size in enumerate(value.type.tensor_type.shape.dim):
+        if not size.dim_param and size.dim_value <= 0:
+            size.dim_param = f"{value.name}_{axis}"
+
+
+def _opset(model: ModelProto) -> int:
+    """Return the version of the default operators, 0 if a model does not say it."""
+    return max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
+
+
+def _all_nodes(graph: GraphProto) -> Iterator[NodeProto]:
+    """Yield the nodes of a graph and of the graphs inside them."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _all_nodes(inner)
+
+
+def _all_tensors(graph: GraphProto) -> Iterator[TensorProto]:
+    """Yield the constants of a graph and of the graphs inside its nodes."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from (attribute.t, *attribute.tensors)
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _all_tensors(inner)
+
+
+def _spelled(node: NodeProto) -> str:
+    return f"{node.domain}::{node.op_type}" if node.domain else str(node.op_type)
+
+
+def _one_line(err: Exception) -> str:
+    text = " ".join(str(err).split()) or type(err).__name__
+    return text if len(text) <= 300 else text[:300] + "…"
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's prints and advice away from the user."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
