@@ -28,7 +28,8 @@ from onnx import external_data_helper, inliner, version_converter
 
 from edgedl.bundle.onnx_bytes import scan_onnx
 from edgedl.errors import BundleError, IntegrityError
-from edgedl.export.to_onnx import MAX_IR, OPSET
+from edgedl.export.lint import MAX_IR
+from edgedl.export.to_onnx import OPSET
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto

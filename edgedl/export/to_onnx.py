@@ -23,13 +23,14 @@ from onnxscript import optimizer
 from torch import Tensor, nn
 
 from edgedl.errors import BundleError
+from edgedl.export.lint import MAX_IR, MAX_OPSET, lint
+from edgedl.export.shapes import try_shapes
 from edgedl.spec import TensorSpec
 
 if TYPE_CHECKING:
     from edgedl.train.torch_session import TorchSession
 
 OPSET = 17
-MAX_OPSET, MAX_IR = 20, 10  # of TensorRT 10.3
 BATCH = "N"
 
 
@@ -59,14 +60,15 @@ def write_graphs(sessions: Mapping[str, TorchSession], folder: Path) -> dict[str
         Role to file.
 
     Raises:
-        BundleError: E413 a graph does not have the inputs, outputs and sizes of its part, E412 it
-            needs more than TensorRT 10.3 reads.
+        BundleError: E413 a graph does not have the inputs, outputs and sizes of its part or does
+            not run at them, E412 it needs more than TensorRT 10.3 reads.
     """
     paths = {role: folder / graph_name(role, "fp32") for role in sessions}
     for role, session in sessions.items():
         wanted = (session.inputs, session.outputs)
         _export(session.module, tuple(session.examples.values()), paths[role], wanted)
         check_graph(paths[role], *wanted)
+        try_shapes(paths[role])
     return paths
 
 
@@ -98,6 +100,8 @@ def check_graph(
         problem = f"opset {opset} and IR {model.ir_version}; at most {MAX_OPSET} and {MAX_IR} go"
     if "BatchNormalization" in facts.operators:
         problem = "a batch normalisation that was not folded; export in evaluation mode"
+    if trained := next((f for f in lint(model, "cpu") if f.rule == "training-mode"), None):
+        problem = f"a part still in training: {trained}"
     if any(t.data_location == onnx.TensorProto.EXTERNAL for t in model.graph.initializer):
         problem = "weights outside the file"
     if problem:

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from edgedl.errors import BundleError
+from edgedl.export.lint import MAX_IR, MAX_OPSET
 from edgedl.export.replay import differences, feeds_of
-from edgedl.export.to_onnx import MAX_IR, MAX_OPSET, check_graph, read_facts, write_graphs
+from edgedl.export.to_onnx import check_graph, read_facts, write_graphs
 from edgedl.runtime.model import open_model
 from edgedl.runtime.session import open_session
 from edgedl.spec import TensorSpec
@@ -115,3 +116,22 @@ def test_a_too_new_graph_is_noticed(
     ) as caught:
         check_graph(tmp_path / "new.onnx", facts.inputs, facts.outputs)
     assert caught.value.code == "E412"
+
+
+def test_a_dropout_still_in_training_is_noticed(paths: dict[str, Path], tmp_path: Path) -> None:
+    model = onnx.load(paths["step"])
+    logits = model.graph.output[0].name
+    for node in model.graph.node:
+        node.output[:] = ["kept" if name == logits else name for name in node.output]
+    made = onnx.helper.make_node("Dropout", ["kept", "", "always"], [logits], name="drop")
+    model.graph.node.append(made)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.bool_(True), "always"))
+    onnx.save(model, tmp_path / "step.onnx")
+    facts = read_facts(paths["step"])
+    with pytest.raises(BundleError) as caught:
+        check_graph(tmp_path / "step.onnx", facts.inputs, facts.outputs)
+    assert caught.value.code == "E412"
+    assert str(caught.value) == (
+        "step.onnx has a part still in training: Dropout drop: drops at random, as in training; "
+        "export in evaluation mode: model.eval()"
+    )
