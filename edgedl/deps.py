@@ -16,6 +16,8 @@ HOW_TO_GET = {
     "openvino": "pip install 'edgedl[openvino]'",
     "tensorrt_rtx": "pip install 'edgedl[rtx]'",
     "tensorrt": "pip install 'edgedl[tensorrt]' (on a Jetson it comes with JetPack)",
+    "cuda": "pip install 'edgedl[cuda]'",
+    "pycuda": "pip install 'edgedl[pycuda]'",
     "aiohttp": "pip install 'edgedl[serve]'",
     "av": "pip install av",
     "cv2": "pip install opencv-python-headless",

@@ -20,8 +20,9 @@ from edgedl.bench.clip import write_clip
 from edgedl.bundle import Bundle
 from edgedl.errors import BundleError, UsageError
 from edgedl.runtime.base import check_takes_pictures
-from edgedl.runtime.choose import candidates
+from edgedl.runtime.choose import candidates, choose
 from edgedl.runtime.pipeline import CaptionPipeline, ClassifierPipeline, load
+from edgedl.runtime.session import ENGINE_BACKENDS, check_backend
 from edgedl.runtime.verify import PASS, verify_graphs
 from edgedl.stream.source import Source, open_source
 from edgedl.timing import machine_facts, summary
@@ -43,6 +44,8 @@ class BenchOptions:
         frames: Timed frames per precision; 662 or more give a p99.
         warmup: Untimed frames before them.
         threads: Threads of the session.
+        backend: As for ``edgedl.load``.
+        allow_prebuilt_engine: As for ``edgedl.load``.
     """
 
     source: str | None = None
@@ -50,6 +53,8 @@ class BenchOptions:
     frames: int = 2000
     warmup: int = 50
     threads: int = 1
+    backend: str = "auto"
+    allow_prebuilt_engine: bool = False
 
     def __post_init__(self) -> None:
         if not 11 <= self.frames <= 1_000_000:
@@ -89,10 +94,16 @@ def bench(
     check_takes_pictures(bundle, "edgedl bench", TASKS)
     before = machine_facts()
     with ExitStack() as stack:
-        precisions = options.precisions or candidates(bundle.manifest)
+        precisions = options.precisions or _precisions(bundle, options.backend)
         cases = {}
         for precision in precisions:
-            pipeline = load(bundle, precision=precision, threads=options.threads)
+            pipeline = load(
+                bundle,
+                options.backend,
+                precision,
+                threads=options.threads,
+                allow_prebuilt_engine=options.allow_prebuilt_engine,
+            )
             cases[precision] = _Case(stack.enter_context(pipeline))
             _check(bundle, cases[precision].pipeline)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgedl-bench-"))
@@ -113,6 +124,13 @@ def bench(
         "machine": before,
         "cases": [_result(precision, case) for precision, case in cases.items()],
     }
+
+
+def _precisions(bundle: Bundle, backend: str) -> tuple[str, ...]:
+    """Return what is meant for a backend; of engines the one that ``edgedl build`` builds."""
+    if check_backend(backend) in ENGINE_BACKENDS:
+        return (choose(bundle.manifest, backend).precision,)
+    return candidates(bundle.manifest, backend)
 
 
 def _check(bundle: Bundle, pipeline: CaptionPipeline | ClassifierPipeline) -> None:

@@ -34,6 +34,16 @@ def add(subparsers: Any) -> None:
         help="fp32, fp16, int8; repeatable (default: those meant for this machine)",
     )
     parser.add_argument(
+        "--backend",
+        default="auto",
+        help="onnxruntime, tensorrt, tensorrt_rtx (default: auto, which is onnxruntime)",
+    )
+    parser.add_argument(
+        "--allow-prebuilt-engine",
+        action="store_true",
+        help="load an engine that came inside the bundle: it is code, trust who made it",
+    )
+    parser.add_argument(
         "--frames",
         type=int,
         metavar="N",
@@ -59,7 +69,12 @@ def run(args: argparse.Namespace) -> int:
         from edgedl.bench.load import QUICK_FRAMES
     frames = args.frames or (QUICK_FRAMES if args.quick else 2000)
     options = BenchOptions(
-        source=args.source, precisions=tuple(args.precision), frames=frames, threads=args.threads
+        source=args.source,
+        precisions=tuple(args.precision),
+        frames=frames,
+        threads=args.threads,
+        backend=args.backend,
+        allow_prebuilt_engine=args.allow_prebuilt_engine,
     )
     quiet = not sys.stderr.isatty()
     with Progress(console=Console(stderr=True), transient=True, disable=quiet) as bar:

@@ -59,6 +59,8 @@ def _print(bundle: Bundle) -> None:
 
 
 def _facts(bundle: Bundle) -> Iterable[tuple[str, str]]:
+    from edgedl.runtime.engine_file import cached_engines
+
     manifest = bundle.manifest
     yield "bundle", f"{bundle.path}: {manifest.name}, a {manifest.kind}"
     yield "sha256", manifest.digest
@@ -72,6 +74,9 @@ def _facts(bundle: Bundle) -> Iterable[tuple[str, str]]:
         yield "refused", f"{refused.precision}: {refused.reason}"
     for engine in manifest.engines:
         yield "engine", f"{engine.file}, {engine.role} {engine.precision} for {engine.target}"
+    for path, sidecar in cached_engines(bundle):
+        made = f"{sidecar.get('precision')} with {sidecar.get('package')} {sidecar.get('tensorrt')}"
+        yield "built here", f"{path}, {made}"
     if calibration := manifest.calibration:
         yield "calibration", f"{calibration.method} on {calibration.n} samples"
     yield "versions", ", ".join(f"{k} {v}" for k, v in manifest.versions.items()) or "not recorded"

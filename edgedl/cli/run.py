@@ -82,7 +82,16 @@ def add(subparsers: Any) -> None:
 
 def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
     """Add what ``edgedl.load`` can be told."""
-    parser.add_argument("--backend", default="auto", help="what runs the graphs (default: auto)")
+    parser.add_argument(
+        "--backend",
+        default="auto",
+        help="onnxruntime, tensorrt, tensorrt_rtx (default: auto, which is onnxruntime)",
+    )
+    parser.add_argument(
+        "--allow-prebuilt-engine",
+        action="store_true",
+        help="load an engine that came inside the bundle: it is code, trust who made it",
+    )
     parser.add_argument("--precision", default="auto", help="fp32, fp16, int8 (default: auto)")
     parser.add_argument(
         "--threads", type=int, default=1, metavar="N", help="threads of a session (default 1)"
@@ -118,7 +127,13 @@ def leave_if_stuck(code: int) -> None:
 def _run(args: argparse.Namespace) -> int:
     with explain_missing("running a bundle"):
         from edgedl.runtime.pipeline import load
-    with load(args.bundle, args.backend, args.precision, threads=args.threads) as pipeline:
+    with load(
+        args.bundle,
+        args.backend,
+        args.precision,
+        threads=args.threads,
+        allow_prebuilt_engine=args.allow_prebuilt_engine,
+    ) as pipeline:
         task = pipeline.bundle.model_spec.task
         are_videos = task == "clip-classification" and _holds_videos(Path(args.source))
         _check_options(args, task, are_videos)

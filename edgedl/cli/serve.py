@@ -53,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
         backend=args.backend,
         precision=args.precision,
         threads=args.threads,
+        allow_prebuilt_engine=args.allow_prebuilt_engine,
     )
     if args.insecure_no_auth:
         print(f"warning: no login; whoever reaches {args.host} sees the camera", file=sys.stderr)

@@ -23,6 +23,11 @@ def add(subparsers: Any) -> None:
     )
     parser.add_argument("bundle", help="folder of the bundle, NAME.edge")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
+    parser.add_argument(
+        "--allow-prebuilt-engine",
+        action="store_true",
+        help="run the engines that came inside the bundle: they are code, trust who made them",
+    )
     add_json_option(parser)
     parser.set_defaults(run=run)
 
@@ -31,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     """Verify, print what passed, and fail with E414 if something did not."""
     with explain_missing("verifying"):
         from edgedl.runtime.verify import verify
-    report = verify(args.bundle, args.threads)
+    report = verify(args.bundle, args.threads, args.allow_prebuilt_engine)
     if args.json:
         print_json(report.to_json(), args.json)
     if args.json != "-":

@@ -10,12 +10,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from edgedl.errors import BundleError, UsageError
-from edgedl.runtime.session import Session, open_session
+from edgedl.runtime.engine_file import engine_of
+from edgedl.runtime.session import ENGINE_BACKENDS, Session, open_session
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from edgedl.bundle import Bundle
+    from edgedl.engines.tensorrt_api import Package
     from edgedl.runtime.choose import Choice
     from edgedl.runtime.model import Model
     from edgedl.spec import TensorSpec
@@ -99,9 +101,12 @@ class Pipeline:
 
     model: Model
 
-    def __init__(self, bundle: Bundle, choice: Choice, threads: int) -> None:
+    def __init__(
+        self, bundle: Bundle, choice: Choice, threads: int, allow_prebuilt_engine: bool = False
+    ) -> None:
         self.bundle = bundle
         self.choice = choice
+        self._allow_prebuilt_engine = allow_prebuilt_engine
         self.sessions: dict[str, Session] = {}
         with ExitStack() as opened:
             for role in bundle.model_spec.roles:
@@ -174,9 +179,12 @@ class Pipeline:
         self.close()
 
     def _open(self, role: str, threads: int) -> Session:
-        """Open a graph from the bytes that were checked."""
+        """Open a graph, or the engine built from it, from the bytes that were checked."""
         name = self.bundle.graph(role, self.precision)
-        raw = self.bundle.read(name.relative_to(self.bundle.path).as_posix())
+        if self.backend in ENGINE_BACKENDS:
+            name, raw = self._engine(role)
+        else:
+            raw = self.bundle.read(name.relative_to(self.bundle.path).as_posix())
         session = open_session(raw, self.backend, threads, str(name))
         task = self.bundle.model_spec.task
         if task == "tensor":
@@ -212,6 +220,12 @@ class Pipeline:
                     f"{kinds[1]}; got {kinds[0]}"
                 )
                 raise BundleError("E413", msg)
+
+    def _engine(self, role: str) -> tuple[Path, bytes]:
+        package: Package = "tensorrt" if self.backend == "tensorrt" else "tensorrt_rtx"
+        allowed = self._allow_prebuilt_engine
+        found = engine_of(self.bundle, role, self.precision, package, allowed)
+        return found.path, found.plan
 
     def _check_tensor(self, spec: TensorSpec, axes: str, graph: Path) -> None:
         """Compare type, rank and sizes of an input or output with what the task has."""

@@ -7,16 +7,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgedl.bundle.manifest import PRECISIONS
+from edgedl.engines.bundle_engines import PREFERRED
 from edgedl.errors import BundleError, UsageError
 from edgedl.options import suggest
-from edgedl.runtime.session import check_backend
+from edgedl.runtime.session import ENGINE_BACKENDS, check_backend
 
 if TYPE_CHECKING:
     from edgedl.bundle import Manifest
 
 NAMES = ("auto", "fp32", "fp16", "int8", "int8-cpu", "int8-trt")
-INT8_OF_BACKEND = {"onnxruntime": "int8-cpu"}
-_AUTOMATIC = {"onnxruntime": ("int8-cpu", "fp32")}  # best first where nothing was timed
+INT8_OF_BACKEND = {
+    "onnxruntime": "int8-cpu",
+    "tensorrt": "int8-trt",
+    "tensorrt_rtx": "int8-trt",
+}
+_AUTOMATIC = {  # best first where nothing was timed
+    "onnxruntime": ("int8-cpu", "fp32"),
+    "tensorrt": PREFERRED,
+    "tensorrt_rtx": PREFERRED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +47,9 @@ def choose(manifest: Manifest, backend: str = "auto", precision: str = "auto") -
     """Choose runtime and graphs.
 
     ``auto`` takes the graphs that kept their quality and were fastest on that runtime when the
-    bundle was made; where not all were timed, INT8 before fp32. Half precision and INT8 made for
-    TensorRT have no fast kernels on a CPU: there they run only when asked for by name.
+    bundle was made; where not all were timed, INT8 before fp32 on a CPU, and on a GPU what
+    ``edgedl build`` builds. Half precision and INT8 made for TensorRT have no fast kernels on a
+    CPU: there they run only when asked for by name.
 
     Args:
         manifest: Of the bundle.
@@ -77,7 +87,10 @@ def _automatic(manifest: Manifest, backend: str) -> Choice:
         raise BundleError("E419", f"no graph can be chosen for {backend}: {msg}")
     times = {p: float(records[p].latency_ms.get(backend, 0.0)) for p in able}
     if not all(times.values()):
-        return Choice(backend, able[0], "the only one" if len(able) == 1 else "made for this CPU")
+        reason = "the first of those engines are built from"
+        if backend not in ENGINE_BACKENDS:
+            reason = "the only one" if len(able) == 1 else "made for this CPU"
+        return Choice(backend, able[0], reason)
     best = min(able, key=times.__getitem__)
     return Choice(backend, best, f"fastest when exported: {_listed(times)}")
 

@@ -47,15 +47,19 @@ def load(
     precision: str = "auto",
     source_format: PixelFormat = "bgr8",
     threads: int = 1,
+    allow_prebuilt_engine: bool = False,
 ) -> Any:
     """Open a bundle to work with.
 
     Args:
         path: The bundle's folder, or an opened bundle.
-        backend: ``"auto"`` or ``"onnxruntime"``.
+        backend: ``"auto"``, which is ``"onnxruntime"``, or ``"tensorrt"`` or ``"tensorrt_rtx"``,
+            whose engines ``edgedl build`` makes.
         precision: ``auto fp32 fp16 int8``; auto takes the fastest that kept its quality.
         source_format: Pixel format of bare arrays; a ``Frame`` says its own.
         threads: CPU threads of one inference, >= 1.
+        allow_prebuilt_engine: Where none was built here, load the engine that came inside the
+            bundle. It is code: only from somebody you trust.
 
     Returns:
         The pipeline of the bundle's kind: ``CaptionPipeline``, ``ClassifierPipeline``,
@@ -78,7 +82,7 @@ def load(
         "tensor": TensorPipeline,
     }
     spec = bundle.model_spec
-    pipeline = pipelines[spec.task](bundle, choice, threads)
+    pipeline = pipelines[spec.task](bundle, choice, threads, allow_prebuilt_engine)
     decode = bundle.manifest.decode
     with ExitStack() as opened:
         opened.enter_context(pipeline)

@@ -14,9 +14,12 @@ from edgedl.errors import BundleError, UsageError
 from edgedl.options import suggest
 
 if TYPE_CHECKING:
+    from edgedl.engines.tensorrt_api import Package
     from edgedl.spec import TensorSpec
 
-BACKENDS = ("onnxruntime",)
+ENGINE_BACKENDS = ("tensorrt", "tensorrt_rtx")
+"""Runtimes that run engines, which are built from the graphs; the others run the graphs."""
+BACKENDS = ("onnxruntime", *ENGINE_BACKENDS)
 Array = npt.NDArray[Any]
 
 
@@ -43,26 +46,30 @@ class Session(Protocol):
 def open_session(
     model: Path | bytes, backend: str = "auto", threads: int = 1, name: str = "the model"
 ) -> Session:
-    """Open an ONNX model.
+    """Open an ONNX model or an engine.
 
     Args:
         model: The file, or all its bytes, e.g. from ``Bundle.read``, so that what was checked is
-            what runs.
+            what runs. For ``ENGINE_BACKENDS`` an engine: a file is loaded if it was built on this
+            machine; bytes are trusted.
         backend: ``"auto"`` or one of ``BACKENDS``.
-        threads: CPU threads of one call, >= 1.
+        threads: CPU threads of one call, >= 1; of no meaning to an engine.
         name: Of the model in errors, where ``model`` is bytes.
 
     Raises:
         UsageError: E120 unknown backend, E122 wrong number of threads.
         BundleError: E403 the file cannot be read, E410 it is no ONNX model, E412 the runtime
-            cannot run it.
-        IntegrityError: E411 it wants other files.
+            cannot run it, E426 the engine is for another machine, E427 it is not there.
+        IntegrityError: E411 it wants other files, E428 the engine was not built here.
+        MachineError: E601 an engine needs a GPU, E602 the runtime does not load.
         MissingDependencyError: E600 the runtime is not installed.
     """
-    check_backend(backend)
+    backend = check_backend(backend)
     if not 1 <= threads <= 1024:
         msg = f"[open_session] threads must be in 1..1024; got {threads}"
         raise UsageError("E122", msg)
+    if backend in ENGINE_BACKENDS:
+        return _open_engine(model, "tensorrt" if backend == "tensorrt" else "tensorrt_rtx", name)
     if isinstance(model, Path):
         name = str(model)
         try:
@@ -73,6 +80,15 @@ def open_session(
     with explain_missing(f"running {name}"):
         from edgedl.runtime.ort_session import OrtSession
     return OrtSession(model, threads, name)
+
+
+def _open_engine(model: Path | bytes, package: Package, name: str) -> Session:
+    from edgedl.runtime.engine_file import open_engine
+    from edgedl.runtime.trt_session import TrtSession
+
+    if isinstance(model, Path):
+        return TrtSession(open_engine(model, package), package, str(model))
+    return TrtSession(model, package, name)
 
 
 def check_backend(backend: str) -> str:

@@ -11,16 +11,18 @@ from typing import Any, Literal
 import numpy as np
 
 from edgedl.bundle import Bundle, Expected, GoldenSample, tensor_sha256
-from edgedl.errors import BundleError
+from edgedl.errors import BundleError, EdgedlError
 from edgedl.printable import escaped
+from edgedl.runtime.engine_file import NOT_BUILT, cached_engines
 from edgedl.runtime.pipeline import Pipeline, load
-from edgedl.runtime.session import BACKENDS, Array, relative_error
+from edgedl.runtime.session import BACKENDS, ENGINE_BACKENDS, Array, relative_error
 from edgedl.version import VERSION
 
 Status = Literal["PASS", "FAIL", "NOT RUN"]
 PASS: Status = "PASS"
 FAIL: Status = "FAIL"
 NOT_RUN: Status = "NOT RUN"
+_CANNOT_RUN = ("E412", "E419", "E600", "E601", "E602", *NOT_BUILT)
 PREPARE = "prepare"
 
 FP32_BOUND = 1e-4
@@ -104,7 +106,7 @@ class VerifyReport:
             raise BundleError("E414", msg)
 
 
-def verify(path: Path | str, threads: int = 1) -> VerifyReport:
+def verify(path: Path | str, threads: int = 1, allow_prebuilt_engine: bool = False) -> VerifyReport:
     """Replay a bundle's golden set on every runtime of this machine.
 
     The samples are prepared as a user's are, and what the network gets must match bit for bit; the
@@ -114,6 +116,8 @@ def verify(path: Path | str, threads: int = 1) -> VerifyReport:
     Args:
         path: The bundle's folder.
         threads: CPU threads of one inference.
+        allow_prebuilt_engine: Where none was built here, run the engines that came inside the
+            bundle. They are code: only from somebody you trust.
 
     Raises:
         EdgedlError: The bundle cannot be opened, or is wrong; what it computes wrongly, and which
@@ -122,31 +126,45 @@ def verify(path: Path | str, threads: int = 1) -> VerifyReport:
     bundle = Bundle.open(path)
     golden = bundle.golden()
     rows: list[VerifyRow] = []
-    for backend in BACKENDS:
-        for precision in bundle.precisions:
-            try:
-                pipeline = load(bundle, backend, precision, threads=threads)
-            except BundleError as err:
-                if err.code != "E412":
-                    raise
-                rows.append(VerifyRow(backend, precision, NOT_RUN, reason=str(err)))
-                continue
-            with pipeline:
-                if not any(row.backend == PREPARE for row in rows):
-                    rows.insert(0, _verify_tensors(pipeline, golden))
-                rows.append(verify_graphs(pipeline, golden))
-    reason = "no CUDA device" if not has_cuda_device() else "this version runs no engines"
-    rows += [
-        VerifyRow(f"engine {engine.target}", engine.precision, NOT_RUN, reason=reason)
-        for engine in bundle.manifest.engines
-    ]
+    for backend, precision in (*_graphs_to_try(bundle), *_engines_to_try(bundle)):
+        try:
+            pipeline = load(
+                bundle,
+                backend,
+                precision,
+                threads=threads,
+                allow_prebuilt_engine=allow_prebuilt_engine,
+            )
+        except EdgedlError as err:
+            if err.code not in _CANNOT_RUN:
+                raise
+            rows.append(VerifyRow(backend, precision, NOT_RUN, reason=str(err)))
+            continue
+        with pipeline:
+            if not any(row.backend == PREPARE for row in rows):
+                rows.insert(0, _verify_tensors(pipeline, golden))
+            rows.append(verify_graphs(pipeline, golden))
     machine = {"platform": platform.platform(), "machine": platform.machine()}
     return VerifyReport(str(path), bundle.manifest.digest, tuple(rows), machine)
 
 
-def has_cuda_device() -> bool:
-    """Say whether the driver of an NVIDIA GPU, desktop or Jetson, offers a device."""
-    return any(Path("/dev", name).exists() for name in ("nvidia0", "nvhost-gpu", "nvgpu"))
+def _graphs_to_try(bundle: Bundle) -> list[tuple[str, str]]:
+    backends = [backend for backend in BACKENDS if backend not in ENGINE_BACKENDS]
+    return [(backend, precision) for backend in backends for precision in bundle.precisions]
+
+
+def _engines_to_try(bundle: Bundle) -> list[tuple[str, str]]:
+    """Return backend and precision of the engines that came with a bundle or were built here."""
+    found = [
+        ("tensorrt_rtx" if engine.target.startswith("rtx-") else "tensorrt", engine.precision)
+        for engine in bundle.manifest.engines
+    ]
+    found += [(str(s.get("package")), str(s.get("precision"))) for _, s in cached_engines(bundle)]
+    return [
+        (backend, precision)
+        for backend, precision in dict.fromkeys(found)
+        if backend in ENGINE_BACKENDS
+    ]
 
 
 def _verify_tensors(pipeline: Pipeline, golden: Sequence[GoldenSample]) -> VerifyRow:

@@ -44,6 +44,7 @@ class ServeOptions:
         backend: As for ``edgedl.load``.
         precision: As for ``edgedl.load``.
         threads: As for ``edgedl.load``.
+        allow_prebuilt_engine: As for ``edgedl.load``.
 
     Raises:
         ConfigError: E212 for a port that is none, E213 for an open address without consent.
@@ -55,6 +56,7 @@ class ServeOptions:
     backend: str = "auto"
     precision: str = "auto"
     threads: int = 1
+    allow_prebuilt_engine: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -94,7 +96,13 @@ def serve(
         SourceError: ``source`` is wrong in itself, or a file that cannot be read.
     """
     options = options or ServeOptions()
-    pipeline = load(bundle, options.backend, options.precision, threads=options.threads)
+    pipeline = load(
+        bundle,
+        options.backend,
+        options.precision,
+        threads=options.threads,
+        allow_prebuilt_engine=options.allow_prebuilt_engine,
+    )
     check_takes_pictures(pipeline.bundle, "edgedl serve", TASKS)
     with pipeline, open_source(source, realtime=True, fail_fast=False) as frames:
         return asyncio.run(Daemon(pipeline, frames, options).run(on_ready))

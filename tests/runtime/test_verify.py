@@ -207,23 +207,22 @@ def test_a_precision_without_golden_values_did_not_pass(tiny_bundle: Path, relis
         report.check()
 
 
-@pytest.mark.parametrize(
-    ("has_device", "reason"), [(False, "no CUDA device"), (True, "this version runs no engines")]
-)
-def test_engines_are_listed_as_not_run(
-    tiny_bundle: Path,
-    relist: Relist,
-    monkeypatch: pytest.MonkeyPatch,
-    has_device: bool,
-    reason: str,
+def test_engines_that_cannot_run_here_are_told(
+    tiny_bundle: Path, relist: Relist, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "has_cuda_device", lambda: has_device)
+    monkeypatch.setattr("edgedl.runtime.device_memory.gpu_problem", lambda: "no NVIDIA driver")
     path = tiny_bundle / "engines" / "rtx-1.7"
     path.mkdir(parents=True)
     (path / "step.engine").write_bytes(b"engine")
-    engine = Engine(target="rtx-1.7", role="step", file="engines/rtx-1.7/step.engine")
-    relist(tiny_bundle, engines=(engine,))
+    file = "engines/rtx-1.7/step.engine"
+    engines = [
+        Engine(target="rtx-1.7", role="step", file=file, precision=precision)
+        for precision in ("fp32", "fp16")
+    ]
+    relist(tiny_bundle, engines=tuple(engines))
     report = verify(tiny_bundle)
-    assert statuses(report)["engine rtx-1.7 fp16"] == "NOT RUN"
-    assert report.rows[-1].reason == reason
+    found = statuses(report)
+    assert found["tensorrt_rtx fp32"] == found["tensorrt_rtx fp16"] == "NOT RUN"
+    assert "TensorRT-RTX needs an NVIDIA GPU: no NVIDIA driver" in report.rows[-2].reason
+    assert "the bundle has no fp16" in report.rows[-1].reason
     assert report.passed
