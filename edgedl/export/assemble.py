@@ -181,8 +181,9 @@ def _calibration(job: Job, candidates: Sequence[Candidate]) -> Calibration | Non
     used = {c.precision: c.search.recipe for c in candidates if c.search}
     if not used:
         return None
+    made_up = "" if job.origin.is_sampled else "made up of random numbers; "
     return Calibration(
-        method="; ".join(f"{p}: {_method(job, p, recipe)}" for p, recipe in used.items()),
+        method=made_up + "; ".join(f"{p}: {_method(job, p, recipe)}" for p, recipe in used.items()),
         n=len(job.calibration.tensors),
         sha256=job.calibration.sha256,
     )

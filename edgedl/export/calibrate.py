@@ -38,8 +38,12 @@ class Calibration:
     warnings: tuple[str, ...]
 
 
-def calibration_of(evaluation: Evaluation) -> Calibration:
+def calibration_of(evaluation: Evaluation, *, is_sampled: bool = True) -> Calibration:
     """Look at the samples to calibrate on, and take their tensors.
+
+    Args:
+        evaluation: The samples.
+        is_sampled: They are real, and not made up.
 
     Raises:
         DataError: E353 there is none, E354 all pictures are flat: no range can be learnt from
@@ -53,7 +57,12 @@ def calibration_of(evaluation: Evaluation) -> Calibration:
         )
         raise DataError("E353", msg)
     warnings = []
-    if n < ENOUGH:
+    if not is_sampled:
+        warnings.append(
+            f"{n} samples were made up of random numbers, for none were given: quality and ranges "
+            "say little about real ones; give some with --calib DIR"
+        )
+    elif n < ENOUGH:
         warnings.append(
             f"only {n} calibration samples; {ENOUGH} or more give INT8 ranges to rely on"
         )

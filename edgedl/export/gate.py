@@ -72,6 +72,14 @@ def quality_problem(
     )
 
 
+def made_up_problem(precision: str, metric: Metric, value: float) -> str:
+    """Return why INT8 from made up samples is not written, whatever it does on them."""
+    return (
+        f"{precision} has {metric.name} {metric.show(value)} on made up samples; its ranges come "
+        "from such samples too, so on real ones it may be anything: give some with --calib DIR"
+    )
+
+
 def speed_problem(precision: str, median_ms: float, fp32_ms: float) -> str | None:
     """Return why a precision is not worth having on this machine, or None."""
     if median_ms < fp32_ms:

@@ -108,7 +108,8 @@ class Job:
     @cached_property
     def calibration(self) -> Calibration:
         """Return the samples INT8 ranges are found on."""
-        return calibration_of(self._samples("train", self.options.calibration))
+        samples = self._samples("train", self.options.calibration)
+        return calibration_of(samples, is_sampled=self.origin.is_sampled)
 
     @cached_property
     def feeds(self) -> dict[str, list[Feeds]]:

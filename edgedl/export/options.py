@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from edgedl.errors import UsageError
 from edgedl.export.gate import check_target, precisions_of
@@ -23,6 +24,8 @@ class ExportOptions:
         calibration: Samples the INT8 ranges are found on, at most.
         rounds: Timed answers per precision; 662 or more give a p99.
         force: Replace a bundle that is there.
+        spec: ``spec.toml`` of a model file, see ``model_origin.ModelNotes``.
+        samples: Folder of a model file's samples, see ``model_origin.ModelOrigin``.
     """
 
     targets: tuple[str, ...] = ("cpu",)
@@ -32,6 +35,8 @@ class ExportOptions:
     calibration: int = 256
     rounds: int = 700
     force: bool = False
+    spec: Path | None = None
+    samples: Path | None = None
 
     def __post_init__(self) -> None:
         for target in self.targets:

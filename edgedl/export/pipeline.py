@@ -15,11 +15,12 @@ from edgedl.bundle.manifest import Engine
 from edgedl.engines import tensorrt_api
 from edgedl.engines.build import build_engine, target_name
 from edgedl.engines.tensorrt_api import NetworkOptions, TensorRT
-from edgedl.errors import BundleError, DataError, MachineError
+from edgedl.errors import BundleError, DataError, MachineError, UsageError
 from edgedl.export import gate
 from edgedl.export.assemble import assemble, golden_count
 from edgedl.export.half import to_half
 from edgedl.export.job import Candidate, Job, Say
+from edgedl.export.model_origin import ModelOrigin
 from edgedl.export.options import ExportOptions
 from edgedl.export.origin import Origin, RunOrigin
 from edgedl.export.replay import differences, feeds_of
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 ORIGIN_BOUND = 1e-4
 """Largest difference of the fp32 graphs from the network, as a part of the largest magnitude."""
+
+MODEL_ENDINGS = (".onnx", ".pt2")
 
 _COMPARED = 16  # held-out samples on which graphs are compared output by output
 
@@ -44,7 +47,8 @@ def export(
     """Make a bundle of a run, or of a model.
 
     Args:
-        source: A folder written by ``edgedl train``, or what another origin has.
+        source: A folder written by ``edgedl train``, a model file (``.onnx``, ``.pt2``), or
+            another origin.
         out: The bundle to make, ``NAME.edge``; it appears complete or not at all.
         options: What to write and what it must be worth.
         progress: Called with one line per stage.
@@ -57,11 +61,12 @@ def export(
             E440 the graphs differ from the network, E441 a precision asked for by name loses too
             much, E425 TensorRT refused a graph.
         DataError: E353 nothing to measure or to calibrate on, E354 nothing fit to calibrate on.
+        EdgedlError: What ``ModelOrigin`` raises of a model file.
         MachineError: E600, E601, E602 a target needs what this machine lacks.
     """
     options, out = options or ExportOptions(), Path(out)
     builders = _builders(options.targets)
-    origin = RunOrigin(source) if isinstance(source, Path | str) else source
+    origin = _origin(Path(source), options) if isinstance(source, Path | str) else source
     golden_count(origin.spec)
     with new_folder(out, options.force) as folder:
         (folder / "graphs").mkdir()
@@ -73,6 +78,21 @@ def export(
         engines = _build_engines(job, candidates, builders)
         assemble(job, candidates, engines, out.name.removesuffix(".edge"))
     return Bundle.open(out)
+
+
+def _origin(path: Path, options: ExportOptions) -> Origin:
+    """Open what is to be exported: a file is a model, a folder a run.
+
+    Raises:
+        UsageError: E130 an option changes nothing for a run.
+    """
+    if path.is_file() or path.suffix.lower() in MODEL_ENDINGS:
+        return ModelOrigin(path, options.spec, options.samples)
+    if options.spec or options.samples:
+        name = "--spec" if options.spec else "--calib"
+        msg = f"{name} is for model files, a run knows its data; leave it out for {path}"
+        raise UsageError("E130", msg)
+    return RunOrigin(path)
 
 
 def _builders(targets: Sequence[str]) -> list[TensorRT]:
@@ -204,6 +224,8 @@ def _problem(job: Job, candidate: Candidate, fp32: Candidate) -> str | None:
     name, allowed = candidate.precision, job.options.max_drop
     found, wanted = candidate.quality.main, fp32.quality.main
     problem = gate.quality_problem(name, job.metric, found, wanted, allowed)
+    if name.startswith("int8") and not job.origin.is_sampled:
+        problem = gate.made_up_problem(name, job.metric, found)
     if problem is None and candidate.times_ms and job.options.precision == "auto":
         medians = (statistics.median(c.times_ms) for c in (candidate, fp32))
         problem = gate.speed_problem(name, *medians)
