@@ -26,13 +26,17 @@ from onnxruntime.quantization.calibrate import TensorData, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from edgedl.export.conv_transpose import rewrite_conv_transposes
 from edgedl.export.observe import Histogram, observe
 from edgedl.export.ranges import METHODS, Method, range_of
 
 if TYPE_CHECKING:
     from edgedl.export.replay import Feeds
 
-PRODUCTS = ("Conv", "Gemm", "MatMul")
+PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+CPU_PRODUCTS = ("Conv", "Gemm", "MatMul")
+"""Those for which ONNX Runtime has int8 kernels on CPUs."""
+
 FOLLOWERS = ("Relu", "Clip")
 """What stays in uint8 behind a product on a CPU."""
 
@@ -73,12 +77,19 @@ class Prepared:
     Attributes:
         role: Its role.
         model: Its shapes inferred, constants folded, norms fused into convolutions.
+        for_cpu: The same for CPUs, which have no int8 kernel for some operators; in them, others
+            that amount to the same. May be ``model`` itself.
         histograms: What came in and out of the nodes that may become int8, for each tensor.
     """
 
     role: str
     model: onnx.ModelProto
+    for_cpu: onnx.ModelProto
     histograms: Mapping[str, Histogram]
+
+    def graph(self, precision: str) -> onnx.ModelProto:
+        """Return what a precision is made from; not to be changed."""
+        return self.for_cpu if precision == "int8-cpu" else self.model
 
     def finds_ranges_as_it_runs(self, precision: str) -> bool:
         """Return whether activations get their ranges as it runs: in a single step on CPUs."""
@@ -103,19 +114,15 @@ def recipes_for(
 
 def places(precision: str, prepared: Prepared) -> tuple[Place, ...]:
     """Return the products of a graph that a precision makes int8, in the graph's order."""
-    graph = prepared.model.graph
-    dynamic = prepared.finds_ranges_as_it_runs(precision)
-    names = [node.name for node in graph.node if node.op_type in PRODUCTS]
-    if dynamic:
-        weights = {tensor.name for tensor in graph.initializer}
-        small = set(_small(prepared.model, LEAST_WEIGHTS))
-        names = [
-            node.name
-            for node in graph.node
-            if node.op_type in ("MatMul", "Gemm")
-            and node.name not in small
-            and node.input[1] in weights
-        ]
+    model = prepared.graph(precision)
+    products = [node for node in model.graph.node if node.op_type in PRODUCTS]
+    if precision == "int8-cpu":
+        products = [node for node in products if node.op_type in CPU_PRODUCTS]
+    if prepared.finds_ranges_as_it_runs(precision):
+        weights = {tensor.name for tensor in model.graph.initializer}
+        small = set(_small(model, LEAST_WEIGHTS))
+        products = [n for n in products if n.name not in small and n.input[1] in weights]
+    names = [node.name for node in products]
     return tuple((prepared.role, name) for name in names)
 
 
@@ -144,19 +151,34 @@ def prepare(role: str, source: Path, feeds: Sequence[Feeds]) -> Prepared:
     Raises:
         DataError: E355 a tensor becomes infinite or NaN on these samples.
     """
+    model = _tidy(onnx.load(source))
+    for_cpu = _copy(model)
+    for_cpu = _tidy(for_cpu) if rewrite_conv_transposes(for_cpu) else model
+    histograms = observe(model, _of_interest(model), feeds)
+    if for_cpu is not model:
+        new = _of_interest(for_cpu) - histograms.keys()
+        histograms |= observe(for_cpu, new, feeds)
+    return Prepared(role, model, for_cpu, histograms)
+
+
+def _tidy(model: onnx.ModelProto) -> onnx.ModelProto:
     with tempfile.TemporaryDirectory(prefix="edgedl-quantize-") as folder, _quiet():
-        tidy = Path(folder) / source.name
+        source, tidy = Path(folder) / "source.onnx", Path(folder) / "tidy.onnx"
+        onnx.save(model, source)
         quant_pre_process(str(source), str(tidy), skip_symbolic_shape=True)
-        model = onnx.load(tidy)
+        return onnx.load(tidy)
+
+
+def _of_interest(model: onnx.ModelProto) -> set[str]:
+    """Return the names of the tensors whose ranges may be needed."""
     weights = {tensor.name for tensor in model.graph.initializer}
-    names = {
+    return {
         name
         for node in model.graph.node
         if node.op_type in (*PRODUCTS, *FOLLOWERS)
         for name in (*node.input, *node.output)
         if name and name not in weights
     }
-    return Prepared(role, model, observe(model, sorted(names), feeds))
 
 
 def write_int8(precision: str, prepared: Prepared, out: Path, recipe: Recipe) -> None:
@@ -175,10 +197,11 @@ def int8_cpu(prepared: Prepared, out: Path, recipe: Recipe) -> None:
     Convolutions keep uint8 between them; what leaves the graph comes from a product in float.
     """
     model = _quantized(
+        prepared.for_cpu,
         prepared,
         recipe,
         QuantType.QUInt8,
-        [*PRODUCTS, *FOLLOWERS],
+        [*CPU_PRODUCTS, *FOLLOWERS],
         {"OpTypesToExcludeOutputQuantization": ["Gemm", "MatMul"]},
     )
     onnx.save(model, out)
@@ -192,7 +215,7 @@ def int8_cpu_weights(
     Only products with at least ``least_weights`` weights: quantising the small rest would cost
     time and accuracy.
     """
-    model = _copy(prepared.model)
+    model = _copy(prepared.for_cpu)
     del model.graph.value_info[:]  # a transposed weight keeps its old shape there
     with _quiet():
         quantize_dynamic(
@@ -209,6 +232,7 @@ def int8_cpu_weights(
 def int8_trt(prepared: Prepared, out: Path, recipe: Recipe) -> None:
     """Write a graph for TensorRT: symmetric S8S8, zero points 0, inputs of products only."""
     model = _quantized(
+        prepared.model,
         prepared,
         recipe,
         QuantType.QInt8,
@@ -225,12 +249,18 @@ def int8_trt(prepared: Prepared, out: Path, recipe: Recipe) -> None:
 
 
 def _quantized(
-    prepared: Prepared, recipe: Recipe, kind: Any, operators: list[str], options: dict[str, Any]
+    model: onnx.ModelProto,
+    prepared: Prepared,
+    recipe: Recipe,
+    kind: Any,
+    operators: list[str],
+    options: dict[str, Any],
 ) -> onnx.ModelProto:
     """Return the graph with Q/DQ pairs, by ONNX Runtime's writer and the ranges of ``recipe``.
 
     Args:
-        prepared: Left as it is.
+        model: One of the graphs of ``prepared``; left as it is.
+        prepared: Its ranges.
         recipe: How ranges are chosen and what stays float.
         kind: Of activations.
         operators: What becomes int8.
@@ -244,7 +274,7 @@ def _quantized(
     }
     with _quiet():
         quantizer = QDQQuantizer(
-            _copy(prepared.model),
+            _copy(model),
             per_channel=True,
             reduce_range=recipe.reduce_range,
             weight_qType=QuantType.QInt8,

@@ -71,7 +71,9 @@ def rank_layers(
         path = Path(folder) / "one.onnx"
         for role, prepared in graphs.items():
             every = places(precision, prepared)
-            fp32 = open_session(prepared.model.SerializeToString(), "onnxruntime", name=role)
+            fp32 = open_session(
+                prepared.graph(precision).SerializeToString(), "onnxruntime", name=role
+            )
             expected = [fp32.run(one) for one in feeds[role]]
             fp32.close()
             for place in every:
@@ -97,7 +99,7 @@ def _error(session: Session, feeds: Sequence[Feeds], expected: Sequence[Feeds]) 
 
 
 def _layer(precision: str, prepared: Prepared, place: Place, error: float) -> Layer:
-    node = next(node for node in prepared.model.graph.node if node.name == place[1])
+    node = next(n for n in prepared.graph(precision).graph.node if n.name == place[1])
     histograms = [prepared.histograms[name] for name in node.input if name in prepared.histograms]
     if prepared.finds_ranges_as_it_runs(precision) or not histograms:
         return Layer(place, node.op_type, error, None, None)

@@ -219,6 +219,32 @@ def test_a_step_for_cpus_has_one_recipe(encoder: Prepared, step: Prepared) -> No
     assert [r.method for r in recipes_for("int8-trt", machine, {"step": step})] == list(METHODS)
 
 
+def test_transposed_convolutions_are_rewritten_for_cpus_only(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    weight = numpy_helper.from_array(rng.normal(0, 0.1, (3, 4, 4, 4)).astype(np.float32), "w")
+    x = onnx.helper.make_tensor_value_info("x", 1, ["N", 3, 5, 5])
+    y = onnx.helper.make_tensor_value_info("y", 1, ["N", 4, 10, 10])
+    given = {"strides": [2, 2], "pads": [1, 1, 1, 1]}
+    nodes = [
+        onnx.helper.make_node("ConvTranspose", ["x", "w"], ["up"], name="up", **given),
+        onnx.helper.make_node("Tanh", ["up"], ["y"], name="tanh"),
+    ]
+    graph = onnx.helper.make_graph(nodes, "up", [x], [y], [weight])
+    opset = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "x.onnx")
+    feeds = [{"x": rng.normal(size=(4, 3, 5, 5)).astype(np.float32)}]
+    prepared = prepare("model", tmp_path / "x.onnx", feeds)
+    fp32 = open_session(tmp_path / "x.onnx")
+    for precision, operator in (("int8-cpu", "Conv"), ("int8-trt", "ConvTranspose")):
+        out = tmp_path / "int8.onnx"
+        assert places(precision, prepared) == (("model", "up"),)
+        write_int8(precision, prepared, out, Recipe())
+        assert operator in read_facts(out).operators
+        assert "QuantizeLinear" in read_facts(out).operators
+        errors = differences({"model": open_session(out)}, {"model": fp32}, {"model": feeds})
+        assert 0 < errors["y"] < 0.02
+
+
 def test_seven_bit_weights(encoder: Prepared, step: Prepared, tmp_path: Path) -> None:
     recipe = Recipe(reduce_range=True)
     int8_cpu(encoder, tmp_path / "e.onnx", recipe)
