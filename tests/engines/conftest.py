@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from edgedl.engines import tensorrt_api
+from edgedl.engines import tensorrt_api, trt_log
 
 SURFACES = Path(__file__).parent / "surfaces"
 VERSIONS = ("10.3", "10.13", "11.4", "rtx_1.7")
@@ -73,10 +73,16 @@ class FakeTensorRT:
                 "Builder.create_optimization_profile": "IOptimizationProfile",
                 "INetworkDefinition.get_input": "ITensor",
                 "INetworkDefinition.get_output": "ITensor",
+                "IBuilderConfig.create_timing_cache": "ITimingCache",
+                "IBuilderConfig.get_timing_cache": "ITimingCache",
             }
             if path in made:
                 return getattr(self.module, made[path])()
-            return {"Builder.build_serialized_network": b"plan"}.get(path, 0)
+            return {
+                "Builder.build_serialized_network": b"plan",
+                "IBuilderConfig.set_timing_cache": True,
+                "ITimingCache.serialize": b"timing",
+            }.get(path, 0)
 
         return method
 
@@ -85,16 +91,30 @@ class FakeTensorRT:
         dtype.name = "FLOAT"
         return {
             "INetworkDefinition": {"num_layers": 3, "num_inputs": 1, "num_outputs": 1},
-            "ITensor": {"name": "image", "shape": (-1, 3, 8, 8), "dtype": dtype},
+            "ITensor": {
+                "name": "image",
+                "shape": (-1, 3, 8, 8),
+                "dtype": dtype,
+                "is_shape_tensor": False,
+            },
             "OnnxParser": {"num_errors": 0},
         }.get(name, {})
+
+
+@pytest.fixture(autouse=True)
+def cache_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> Path:
+    """Return where engines are kept during a test; the folder is not there yet."""
+    base = tmp_path_factory.mktemp("xdg")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(base))
+    return Path(base, "edgedl", "engines")
 
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeTensorRT]:
     """Return a function that makes a fake of a version, on a machine with a GPU."""
     monkeypatch.setattr(tensorrt_api, "gpu_problem", lambda: None)
-    monkeypatch.setattr(tensorrt_api, "_logs", {})
+    monkeypatch.setattr(tensorrt_api, "free_gpu_mib", lambda: None)
+    monkeypatch.setattr(trt_log, "_loggers", {})
 
     def make(version: str, **answers: Any) -> FakeTensorRT:
         number, classes = read_surface(version)

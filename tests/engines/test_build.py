@@ -50,11 +50,14 @@ def graph(folder: Path, axis: str | int = "N") -> Path:
 
 def test_engine_and_sidecar(rtx: TensorRT, tmp_path: Path) -> None:
     source, out, done = graph(tmp_path), tmp_path / "small.engine", []
-    options = NetworkOptions(batch=(1, 2, 4))
+    options = NetworkOptions(batches=((1, 2, 4),))
     sidecar = build_engine(rtx, source, out, options, "fp32", done.append)
     assert sidecar["graph_sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
     assert sidecar["engine_sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()
     assert sidecar["profiles"] == [{"x": ((1, 4), (2, 4), (4, 4))}]
+    assert sidecar["key"]["graph_sha256"] == sidecar["graph_sha256"]
+    assert sidecar["key"]["gpu"] is None
+    assert sidecar["peak_memory_mib"] > 0
     assert [io["shape"] for io in sidecar["inputs"] + sidecar["outputs"]] == [[-1, 4], [-1, 5]]
     assert sidecar["tensorrt"] == rtx.version
     assert sidecar["num_layers"] > 0

@@ -1,6 +1,5 @@
 """The adapter against recorded versions, and every way TensorRT says no."""
 
-import ctypes
 import json
 import sys
 from collections.abc import Callable
@@ -9,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from edgedl.engines import tensorrt_api
-from edgedl.engines.tensorrt_api import API, RTX_API, NetworkOptions, TensorRT
+from edgedl.engines import tensorrt_api, trt_log
+from edgedl.engines.tensorrt_api import API, RTX_API, TRT_API, NetworkOptions, TensorRT
 from edgedl.errors import BundleError, MachineError, MissingDependencyError, UsageError
 
 SURFACES = Path(__file__).parent / "surfaces"
@@ -26,7 +25,7 @@ def flavour(version: str, made: Any) -> TensorRT:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_name_used_exists(version: str) -> None:
     classes = json.loads((SURFACES / f"{version}.json").read_text())["classes"]
-    tables = (API, RTX_API) if version.startswith("rtx") else (API,)
+    tables = (API, RTX_API if version.startswith("rtx") else TRT_API)
     wanted = {f"{owner}.{name}" for table in tables for owner in table for name in table[owner]}
     assert wanted <= {f"{owner}.{name}" for owner in classes for name in classes[owner]}
 
@@ -37,19 +36,26 @@ def test_builds_with_the_names_of_this_version_only(version: str, fake: Make) ->
     options = NetworkOptions(workspace_mib=64, optimization_level=3)
     built = tensorrt_api.build(trt, b"onnx", options, progress=lambda _done: None)
     assert built.plan == b"plan"
-    assert built.profiles == {"image": ((1, 3, 8, 8), (1, 3, 8, 8), (8, 3, 8, 8))}
+    assert built.profiles == ({"image": ((1, 3, 8, 8), (1, 3, 8, 8), (8, 3, 8, 8))},)
+    assert built.workspace_mib == 64
+    assert built.timing_cache == (b"" if version.startswith("rtx") else b"timing")
     assert built.inputs == [{"name": "image", "dtype": "float", "shape": [-1, 3, 8, 8]}]
 
 
-def test_the_table_lists_every_name_the_build_uses(fake: Make) -> None:
-    made = fake("rtx_1.7")
-    for owner in set(API) | set(RTX_API):
-        names = list(API.get(owner, ())) + list(RTX_API.get(owner, ()))
-        setattr(made.module, owner, made._class(owner, names))
-    made.module.ITensor = made._class("ITensor", list(API["ITensor"]))
-    options = NetworkOptions(compute_capabilities=("8.6",), workspace_mib=1, optimization_level=0)
+@pytest.mark.parametrize("version", ["11.4", "rtx_1.7"])
+def test_the_tables_list_every_name_the_build_uses(version: str, fake: Make) -> None:
+    made = fake(version)
+    trt = flavour(version, made)
+    names: dict[str, list[str]] = {}
+    for table in trt.api:
+        for owner in table:
+            names.setdefault(owner, []).extend(table[owner])
+    for owner in names:
+        setattr(made.module, owner, made._class(owner, names[owner]))
+    gpus = ("8.6",) if trt.is_rtx else ()
+    options = NetworkOptions(compute_capabilities=gpus, workspace_mib=1, optimization_level=0)
     made.answers["IBuilderConfig.set_compute_capability"] = True
-    tensorrt_api.build(flavour("rtx_1.7", made), b"onnx", options, progress=lambda _done: None)
+    tensorrt_api.build(trt, b"onnx", options, progress=lambda _done: None)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +69,7 @@ def test_the_table_lists_every_name_the_build_uses(fake: Make) -> None:
 )
 def test_a_none_is_an_error_with_the_log(call: str, doing: str, fake: Make) -> None:
     def log_and_fail() -> None:
-        logger = tensorrt_api._logs["tensorrt_rtx"].logger
+        logger = trt_log._loggers["tensorrt"]
         for name, text in (
             ("ERROR", "out of scratch memory"),
             ("ERROR", "at catchCudaError 35"),
@@ -75,6 +81,7 @@ def test_a_none_is_an_error_with_the_log(call: str, doing: str, fake: Make) -> N
     with pytest.raises(BundleError, match=f"could not {doing}: out of scratch memory$") as caught:
         tensorrt_api.build(trt, b"onnx", NetworkOptions())
     assert caught.value.code == "E425"
+    assert str(caught.value.__cause__) == "ERROR out of scratch memory\nWARNING slow"
 
 
 def test_a_refused_profile_is_an_error(fake: Make) -> None:
@@ -97,10 +104,87 @@ def test_an_empty_parse_is_an_error(answers: dict[str, Any], reason: str, fake: 
         tensorrt_api.build(trt, b"onnx", NetworkOptions())
 
 
-def test_a_second_dynamic_axis_is_an_error(fake: Make) -> None:
+@pytest.mark.parametrize(
+    ("owner", "doing"), [("Builder", "create a builder"), ("OnnxParser", "create an ONNX parser")]
+)
+def test_a_constructor_that_gives_nothing_is_an_error(
+    owner: str, doing: str, fake: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def null(*_args: Any) -> None:
+        msg = "pybind11::init(): factory function returned nullptr"
+        raise TypeError(msg)
+
+    made = fake("11.4")
+    monkeypatch.setattr(getattr(made.module, owner), "__init__", null)
+    with pytest.raises(BundleError, match=f"could not {doing}: pybind11") as caught:
+        tensorrt_api.build(flavour("11.4", made), b"onnx", NetworkOptions())
+    assert caught.value.code == "E425"
+
+
+def test_an_engine_without_bytes_is_an_error(fake: Make) -> None:
+    made = fake("10.3", Builder__build_serialized_network=b"")
+    with pytest.raises(BundleError, match="could not write the engine"):
+        tensorrt_api.build(flavour("10.3", made), b"onnx", NetworkOptions())
+
+
+def test_a_second_dynamic_axis_needs_shapes(fake: Make) -> None:
     trt = flavour("10.3", fake("10.3", ITensor={"name": "x", "shape": (-1, -1)}))
-    with pytest.raises(BundleError, match=r"input x of shape \(-1, -1\): only the first axis"):
+    with pytest.raises(UsageError, match=r"input x of shape \(-1, -1\) .*--shapes x=MIN:OPT:MAX"):
         tensorrt_api.build(trt, b"onnx", NetworkOptions())
+    sizes = {"x": ((1, 2), (3, 4), (5, 6))}
+    built = tensorrt_api.build(trt, b"onnx", NetworkOptions(profiles=(sizes,)))
+    assert built.profiles == (sizes,)
+
+
+def test_an_input_that_holds_sizes_is_an_error(fake: Make) -> None:
+    trt = flavour("10.3", fake("10.3", ITensor={"name": "sizes", "is_shape_tensor": True}))
+    with pytest.raises(BundleError, match="values for input sizes: it holds the sizes of other"):
+        tensorrt_api.build(trt, b"onnx", NetworkOptions())
+
+
+def test_a_profile_for_each_batch(fake: Make) -> None:
+    made = fake("11.4")
+    options = NetworkOptions(batches=((1, 1, 1), (2, 4, 8)))
+    built = tensorrt_api.build(flavour("11.4", made), b"onnx", options)
+    assert [profile["image"][2][0] for profile in built.profiles] == [1, 8]
+    assert made.calls.count("IOptimizationProfile.set_shape") == 2
+    assert made.calls.count("IBuilderConfig.add_optimization_profile") == 2
+
+
+def test_half_of_the_free_memory_is_the_limit(fake: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = fake("11.4")
+    monkeypatch.setattr(tensorrt_api, "free_gpu_mib", lambda: 3000)
+    built = tensorrt_api.build(flavour("11.4", made), b"onnx", NetworkOptions())
+    assert built.workspace_mib == 1500
+    assert "IBuilderConfig.set_memory_pool_limit" in made.calls
+    asked = NetworkOptions(workspace_mib=7)
+    assert tensorrt_api.build(flavour("11.4", made), b"onnx", asked).workspace_mib == 7
+
+
+def test_without_a_gpu_the_limit_is_tensorrts_own(fake: Make) -> None:
+    made = fake("rtx_1.7")
+    built = tensorrt_api.build(flavour("rtx_1.7", made), b"onnx", NetworkOptions())
+    assert built.workspace_mib is None
+    assert "IBuilderConfig.set_memory_pool_limit" not in made.calls
+
+
+def test_rtx_keeps_no_timing_cache(fake: Make) -> None:
+    made = fake("rtx_1.7")
+    tensorrt_api.build(flavour("rtx_1.7", made), b"onnx", NetworkOptions(), None, b"old")
+    assert not [call for call in made.calls if "timing" in call]
+
+
+def test_a_timing_cache_of_another_gpu_is_begun_anew(fake: Make) -> None:
+    answers = iter([False, True])
+    made = fake("11.4", IBuilderConfig__set_timing_cache=lambda: next(answers))
+    tensorrt_api.build(flavour("11.4", made), b"onnx", NetworkOptions(), None, b"old")
+    assert made.calls.count("IBuilderConfig.create_timing_cache") == 2
+
+
+def test_no_timing_cache_at_all_is_an_error(fake: Make) -> None:
+    made = fake("11.4", IBuilderConfig__create_timing_cache=None)
+    with pytest.raises(BundleError, match="could not use a timing cache"):
+        tensorrt_api.build(flavour("11.4", made), b"onnx", NetworkOptions())
 
 
 def test_one_logger_for_all_builds(fake: Make) -> None:
@@ -117,40 +201,6 @@ def test_without_a_gpu_nothing_is_created(fake: Make, monkeypatch: pytest.Monkey
         tensorrt_api.build(flavour("10.3", made), b"onnx", NetworkOptions())
     assert caught.value.code == "E601"
     assert made.calls == []
-
-
-class Cuda:
-    """A driver library with chosen answers."""
-
-    def __init__(self, init: int, count: int) -> None:
-        self.init, self.count = init, count
-
-    def cuInit(self, _flags: int) -> int:  # noqa: N802 - NVIDIA's name
-        return self.init
-
-    def cuDeviceGetCount(self, count: Any) -> int:  # noqa: N802 - NVIDIA's name
-        count._obj.value = self.count
-        return 0
-
-
-@pytest.mark.parametrize(
-    ("init", "count", "expected"),
-    [(35, 0, "does not start (cuInit answered 35)"), (0, 0, "sees no GPU"), (0, 1, None)],
-)
-def test_gpu_problem(
-    init: int, count: int, expected: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ctypes, "CDLL", lambda _name: Cuda(init, count))
-    problem = tensorrt_api.gpu_problem()
-    assert problem is None if expected is None else expected in str(problem)
-
-
-def test_gpu_problem_without_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(_name: str) -> None:
-        raise OSError
-
-    monkeypatch.setattr(ctypes, "CDLL", missing)
-    assert "no NVIDIA driver" in str(tensorrt_api.gpu_problem())
 
 
 @pytest.mark.parametrize(
@@ -188,4 +238,9 @@ def test_compute_capabilities_belong_to_rtx(fake: Make) -> None:
 @pytest.mark.parametrize("batch", [(1, 2), (0, 1, 2), (2, 1, 4), (1, 8, 4)])
 def test_impossible_batches(batch: tuple[int, ...]) -> None:
     with pytest.raises(UsageError, match="1 <= min <= opt <= max"):
-        NetworkOptions(batch=batch)
+        NetworkOptions(batches=(batch,))
+
+
+def test_impossible_level() -> None:
+    with pytest.raises(UsageError, match=r"optimization_level must be in 0\.\.5; got 6"):
+        NetworkOptions(optimization_level=6)
