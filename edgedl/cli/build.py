@@ -53,7 +53,7 @@ def add(subparsers: Any) -> None:
         example="edgedl build scenes.edge --for rtx",
     )
     parser.description = f"{parser.description}\n\n{_ABOUT}"
-    parser.add_argument("bundle", metavar="X.edge", help="folder of the bundle")
+    parser.add_argument("bundle", metavar="X.edge", help="the bundle")
     parser.add_argument(
         "--for",
         dest="target",
