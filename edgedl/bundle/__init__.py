@@ -1,4 +1,4 @@
-"""The bundle: one folder with everything a device needs to run a model and to prove itself."""
+"""The bundle: a folder or packed file with all that a device needs to run and prove itself."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from edgedl.bundle.golden import (
 )
 from edgedl.bundle.manifest import MAX_BYTES, FileRecord, Graph, Manifest
 from edgedl.bundle.onnx_bytes import scan_onnx
+from edgedl.bundle.packed import MANIFEST, is_packed, list_packed, pack, read_packed
 from edgedl.errors import BundleError, ConfigError, EdgedlError, IntegrityError
 from edgedl.spec import NEEDS, ModelSpec
 from edgedl.vocab import Vocab, parse_labels
@@ -47,6 +48,7 @@ __all__ = [
     "Manifest",
     "list_files",
     "new_folder",
+    "pack",
     "read_golden",
     "safe_name",
     "sha256_file",
@@ -55,15 +57,13 @@ __all__ = [
     "write_golden",
 ]
 
-MANIFEST = "manifest.json"
-
 
 @dataclass(frozen=True)
 class Bundle:
     """A checked bundle.
 
     Attributes:
-        path: Its folder, as it was named.
+        path: Its folder or packed file, as it was named.
         manifest: What it says about itself.
     """
 
@@ -82,8 +82,7 @@ class Bundle:
         """
         path = Path(path)
         try:
-            _check_is_bundle(path)
-            here = dict(_walk(path))
+            here = _list(path)
         except EdgedlError:
             raise
         except OSError as err:
@@ -123,6 +122,18 @@ class Bundle:
         raw = _read(self.path, name, record.size_bytes)
         if hashlib.sha256(raw).hexdigest() != record.sha256:
             raise _changed(self.path, name, "a sha256 that differs")
+        return raw
+
+    def read_manifest(self) -> bytes:
+        """Return the bytes of ``manifest.json``, checked as ``read`` does.
+
+        Raises:
+            BundleError: E403 it is no longer there.
+            IntegrityError: E402 it changed.
+        """
+        raw = _read(self.path, MANIFEST, MAX_BYTES)
+        if Manifest.parse(raw, str(self.path / MANIFEST)).digest != self.manifest.digest:
+            raise _changed(self.path, MANIFEST, f"a digest of {self.manifest.digest[:12]}…")
         return raw
 
     def find_graph(self, role: str, precision: str) -> Graph | None:
@@ -218,26 +229,36 @@ def list_files(folder: Path) -> dict[str, FileRecord]:
     }
 
 
-def _check_is_bundle(path: Path) -> None:
-    """Raise E400 that says what was found instead of a bundle."""
-    if (path / MANIFEST).exists() and path.is_dir():
-        return
-    if not path.exists():
+def _list(path: Path) -> dict[str, int]:
+    """Return name and size of every file of a bundle.
+
+    Raises:
+        BundleError: E400 it is none; says what was found instead. E406 more than a bundle may hold.
+        IntegrityError: E402, E405 it is packed and damaged, or holds what is unsafe.
+    """
+    if is_packed(path):
+        here = list_packed(path)
+        if MANIFEST in here:
+            return here
+        found = f"{_missing(list(here))}; make it with: edgedl pack BUNDLE"
+    elif not path.exists():
         found = "it does not exist"
     elif not path.is_dir():
-        found = f"it is a file of {path.stat().st_size} bytes, not a folder"
+        found = f"it is a file of {path.stat().st_size} bytes, not a folder or a packed bundle"
+    elif (path / MANIFEST).exists():
+        return dict(_walk(path))
     elif (path / "model.json").is_file():
         found = f"it is a run; make a bundle of it: edgedl export {path}"
     else:
-        names = sorted(item.name for item in path.iterdir())
-        found = (
-            f"manifest.json is missing; found {', '.join(map(_shown, names[:3]))}"
-            if names
-            else "it is empty"
-        )
-        found += ", …" if len(names) > 3 else ""
+        found = _missing([item.name for item in path.iterdir()])
     msg = f"{path} is not a bundle: {found}"
     raise BundleError("E400", msg)
+
+
+def _missing(names: list[str]) -> str:
+    """Say what is there instead of a manifest."""
+    shown = ", ".join(_shown(name) for name in sorted(names)[:3]) + ", …" * (len(names) > 3)
+    return f"manifest.json is missing; found {shown}" if names else "it is empty"
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, int]]:
@@ -283,9 +304,12 @@ def _check_is_plain(info: os.stat_result, shown: Path) -> None:
 def _read(folder: Path, name: str, max_bytes: int) -> bytes:
     """Read a file that is no link, and not longer than it may be."""
     try:
-        fd = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW)
-        with os.fdopen(fd, "rb") as file:
-            raw = file.read(max_bytes + 1)
+        if is_packed(folder):
+            raw = read_packed(folder, name, max_bytes)
+        else:
+            fd = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW)
+            with os.fdopen(fd, "rb") as file:
+                raw = file.read(max_bytes + 1)
     except OSError as err:
         msg = f"{folder / name} cannot be read: {err.strerror}"
         raise BundleError("E403", msg) from err

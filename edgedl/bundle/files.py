@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from edgedl.errors import BundleError, EdgedlError, IntegrityError
 
@@ -82,18 +83,34 @@ def write_file(path: Path, data: bytes | str) -> None:
         BundleError: E430 no room on the disk, E431 the folder cannot be written, E433 ``path`` is
             a folder.
     """
-    raw = data.encode() if isinstance(data, str) else data
+    with new_file(path) as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """Make a file that appears at ``path`` complete or not at all, in place of one that is there.
+
+    Yields:
+        A file beside ``path`` to write into.
+
+    Raises:
+        BundleError: E430 no room on the disk, E431 the folder cannot be written, E433 ``path`` is
+            a folder.
+    """
     if path.is_dir():
         msg = f"{path} is a folder; a file is to be written there"
         raise BundleError("E433", msg)
     partial = path.parent / f".{path.name}.partial-{secrets.token_hex(4)}"
     try:
         with partial.open("xb") as file:
-            file.write(raw)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
         _flush(path.parent)
+    except EdgedlError:
+        raise
     except OSError as err:
         code = "E430" if err.errno in _NO_ROOM else "E431"
         msg = f"{path} cannot be written: {err.strerror}"

@@ -9,11 +9,11 @@ import sys
 from collections.abc import Sequence
 
 import edgedl
-from edgedl.cli import bench, build, demo, eval, export, inspect, run, serve, train, verify
+from edgedl.cli import bench, build, demo, eval, export, inspect, pack, run, serve, train, verify
 from edgedl.cli.parser import Parser
 from edgedl.errors import EdgedlError
 
-COMMANDS = (train, eval, export, build, verify, inspect, run, serve, bench, demo)
+COMMANDS = (train, eval, export, build, verify, inspect, pack, run, serve, bench, demo)
 
 
 def make_parser() -> Parser:
