@@ -155,6 +155,60 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TryRecord:
+    """One way to quantise that was looked at.
+
+    Attributes:
+        recipe: The way in words: how ranges were chosen, how many layers stayed in float.
+        lost: Against fp32 on the samples settings were chosen by, by the rule of ``--max-drop``.
+        speedup: Times as fast as fp32 on the exporting machine, null where it was not timed.
+    """
+
+    recipe: str
+    lost: float
+    speedup: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerRecord:
+    """What INT8 does to one product of a graph when all others stay in float.
+
+    Attributes:
+        role: Of the graph.
+        node: Its name there.
+        operator: ``Conv``, ``ConvTranspose``, ``Gemm`` or ``MatMul``.
+        error: Root mean square of what the graph's outputs change by, as a part of their own.
+        extent: Smallest and largest value that came in on calibration samples; empty where ranges
+            are found as the graph runs.
+        bulk: The range of all but the rarest 0.01 % of those values.
+        in_float: It was left in float.
+    """
+
+    role: str
+    node: str
+    operator: str
+    error: float
+    extent: tuple[float, ...] = ()
+    bulk: tuple[float, ...] = ()
+    in_float: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantization:
+    """How an INT8 precision came to be.
+
+    Attributes:
+        recipe: The way that was taken, in words.
+        tries: All ways that were looked at, in order.
+        layers: What each layer loses, worst first; empty where the first ways were good enough.
+    """
+
+    recipe: str
+    tries: tuple[TryRecord, ...] = ()
+    layers: tuple[LayerRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
     """A prebuilt TensorRT engine; a cache of a graph, never the truth.
 
@@ -193,6 +247,7 @@ class Manifest:
         edgedl: Version that wrote the bundle.
         data: The recipe's ``[data]``: what it was trained on, and how that is split.
         kind: What such a model is called; follows from ``task``.
+        quantization: Name of an INT8 precision, written or refused, to how it came to be.
         digest: SHA-256 of the file's bytes with these 64 digits replaced by zeros; set by
             ``parse``, computed by ``to_json``.
     """
@@ -213,6 +268,7 @@ class Manifest:
     kind: str = ""
     refused: tuple[Refused, ...] = ()
     calibration: Calibration | None = None
+    quantization: Mapping[str, Quantization] = field(default_factory=dict)
     engines: tuple[Engine, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, Any] = field(default_factory=dict)

@@ -64,6 +64,9 @@ def add(subparsers: Any) -> None:
         help="samples to measure the quality on, at most (default 10000)",
     )
     parser.add_argument("--force", action="store_true", help="replace a bundle that is there")
+    parser.add_argument(
+        "--explain", action="store_true", help="print what was tried and why it was decided so"
+    )
     add_json_option(parser)
     parser.set_defaults(run=run)
 
@@ -71,6 +74,7 @@ def add(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     with explain_missing("exporting"):
+        from edgedl.bundle.explain import explain
         from edgedl.export import ExportOptions, export
         from edgedl.export.gate import percent
     options = ExportOptions(
@@ -85,6 +89,8 @@ def run(args: argparse.Namespace) -> int:
         print_json(_to_json(bundle), args.json)
     if args.json != "-":
         _print_table(bundle)
+        if args.explain:
+            print("\n".join(explain(bundle.manifest)))
     print_next("edgedl", "verify", args.out)
     return 0
 
@@ -97,7 +103,10 @@ def _to_json(bundle: Bundle) -> dict[str, Any]:
     import json
 
     manifest = json.loads(bundle.manifest.to_json())
-    keys = ("name", "kind", "precisions", "refused", "calibration", "engines", "machine", "digest")
+    keys = (
+        *("name", "kind", "precisions", "refused", "calibration", "quantization"),
+        *("engines", "machine", "digest"),
+    )
     return {"bundle": str(bundle.path), **{key: manifest[key] for key in keys}}
 
 

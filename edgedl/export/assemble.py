@@ -18,9 +18,12 @@ from edgedl.bundle.manifest import (
     Calibration,
     Engine,
     Graph,
+    LayerRecord,
     Manifest,
     PrecisionRecord,
+    Quantization,
     Refused,
+    TryRecord,
 )
 from edgedl.errors import BundleError
 from edgedl.export.quantize import weights_only
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from edgedl.evaluate import Measurement
     from edgedl.export.job import Candidate, Job
     from edgedl.export.quantize import Recipe
+    from edgedl.export.search import Search
     from edgedl.spec import ModelSpec
 
 GOLDEN = 8
@@ -127,6 +131,7 @@ def _manifest(
         decode=job.decode,
         refused=tuple(_refusal(c) for c in candidates if c.problem),
         calibration=_calibration(job, candidates),
+        quantization={c.precision: _quantization(c.search) for c in candidates if c.search},
         engines=tuple(engines),
         versions=machine["packages"],
         machine=machine,
@@ -187,6 +192,24 @@ def _calibration(job: Job, candidates: Sequence[Candidate]) -> Calibration | Non
         n=len(job.calibration.tensors),
         sha256=job.calibration.sha256,
     )
+
+
+def _quantization(search: Search) -> Quantization:
+    """Return what was looked at as the manifest has it."""
+    tries = [TryRecord(recipe=str(t.recipe), lost=t.lost, speedup=t.speedup) for t in search.tries]
+    layers = [
+        LayerRecord(
+            role=layer.place[0],
+            node=layer.place[1],
+            operator=layer.operator,
+            error=layer.error,
+            extent=layer.extent or (),
+            bulk=layer.bulk or (),
+            in_float=layer.place in search.recipe.in_float,
+        )
+        for layer in search.layers
+    ]
+    return Quantization(recipe=str(search.recipe), tries=tuple(tries), layers=tuple(layers))
 
 
 def _method(job: Job, precision: str, recipe: Recipe) -> str:

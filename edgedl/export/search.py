@@ -55,11 +55,6 @@ class Search:
     tries: list[Try] = field(default_factory=list)
     layers: list[Layer] = field(default_factory=list)
 
-    @property
-    def in_float(self) -> list[Layer]:
-        """Return the layers that were returned to float."""
-        return [layer for layer in self.layers if layer.place in self.recipe.in_float]
-
 
 def quantize(job: Job, precision: str) -> Search:
     """Write the graphs of an INT8 precision so that they keep the quality, if that can be done.
@@ -73,7 +68,7 @@ def quantize(job: Job, precision: str) -> Search:
     tries = []
     for recipe in recipes_for(precision, machine_facts(), job.prepared):
         tries.append(_try(job, precision, recipe))
-        if tries[-1].lost <= bound:
+        if tries[-1].lost <= bound or not job.origin.is_sampled:
             return Search(recipe, tries)
     best = min(tries, key=lambda one: one.lost)
     job.say(f"ranking the layers of {precision} by what they lose")

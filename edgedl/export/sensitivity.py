@@ -30,8 +30,7 @@ class Layer:
             outputs' own root mean square; of several outputs the largest.
         extent: Smallest and largest value that came in on the calibration samples; None where
             ranges are found as the graph runs.
-        bulk: The range of all but the rarest 0.01 % of them. An extent many times as wide means
-            that a few outliers take the resolution from the rest.
+        bulk: The range of all but the rarest 0.01 % of them.
     """
 
     place: Place
@@ -39,17 +38,6 @@ class Layer:
     error: float
     extent: tuple[float, float] | None
     bulk: tuple[float, float] | None
-
-    def __str__(self) -> str:
-        role, node = self.place
-        text = f"{role} {node} ({self.operator}): error {self.error:.2%}"
-        if self.extent is None or self.bulk is None:
-            return text
-        low, high = self.extent
-        text += f", values {low:.3g} to {high:.3g}"
-        if max(-low, high) > 2 * max(-self.bulk[0], self.bulk[1]):
-            text += f" though 99.99 % lie in {self.bulk[0]:.3g} to {self.bulk[1]:.3g}"
-        return text
 
 
 def rank_layers(

@@ -1,0 +1,184 @@
+"""A network made fragile on purpose: found, named, and mended by leaving few layers in float."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from idx_files import write_quarters
+
+from edgedl.bundle import Bundle
+from edgedl.bundle.explain import explain
+from edgedl.cli import main
+from edgedl.errors import BundleError
+from edgedl.evaluate import open_evaluation
+from edgedl.export import ExportOptions, export, pipeline, search
+from edgedl.export.quantize import Recipe, prepare, write_int8
+from edgedl.export.sensitivity import rank_layers
+from edgedl.export.to_onnx import write_graphs
+from edgedl.models.weights import save_weights
+from edgedl.runtime.session import open_session
+from edgedl.runtime.verify import verify
+from edgedl.train import Run, train
+from edgedl.train.torch_session import torch_sessions
+
+TINY = {
+    "data.val": 200,
+    "model.widths": [8, 16],
+    "model.depth": 1,
+    "train.epochs": 6,
+    "train.batch": 32,
+    "train.precision": "fp32",
+    "train.channels_last": "no",
+    "train.validations": 1,
+    "augment.translate": 1,
+    "augment.rotate": 0,
+}
+OPTIONS = ExportOptions(held_out=200, calibration=64, rounds=30, max_drop=1.0)
+FRAGILE = "/features/features.4/Conv"
+
+
+def timed(models: Any, _tensors: Any, rounds: int, **_: int) -> dict[str, list[float]]:
+    """Let INT8 be twice as fast as fp32, whatever this machine does meanwhile."""
+    return {name: [2.0 if name == "fp32" else 1.0] * rounds for name in models}
+
+
+@pytest.fixture(autouse=True)
+def steady_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (pipeline, search):
+        monkeypatch.setattr(module, "time_answers", timed)
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = write_quarters(tmp_path_factory.mktemp("quarters"), train=600, test=200)
+    out = tmp_path_factory.mktemp("trained") / "run"
+    return train("mnist-cnn", out, {**TINY, "data.path": str(folder)})
+
+
+@pytest.fixture(scope="module")
+def fragile(sound: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Let one channel between the two convolutions be 3000 times as large; nothing else changes."""
+    out = tmp_path_factory.mktemp("fragile") / "run"
+    shutil.copytree(sound.path, out)
+    network = sound.network()
+    _, norm, _, _, second = list(network.features)[:5]
+    with torch.no_grad():
+        channel = int((norm.weight + norm.bias).argmax())
+        norm.weight[channel] *= 3000
+        norm.bias[channel] *= 3000
+        second.weight[:, channel] /= 3000
+    save_weights(network, out / "weights.safetensors")
+    return Run.open(out)
+
+
+@pytest.fixture(scope="module")
+def mended(fragile: Run, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (pipeline, search):
+            patch.setattr(module, "time_answers", timed)
+        return export(fragile.path, tmp_path_factory.mktemp("out") / "x.edge", OPTIONS)
+
+
+def test_a_sound_network_needs_no_search(sound: Run, tmp_path: Path) -> None:
+    made = export(sound.path, tmp_path / "x.edge", OPTIONS).manifest
+    for precision in ("int8-cpu", "int8-trt"):
+        assert len(made.quantization[precision].tries) == 1
+        assert made.quantization[precision].layers == ()
+        assert made.precisions[precision].drop_points <= 1
+
+
+def test_fragile_by_plain_ranges(mended: Bundle) -> None:
+    for precision in ("int8-cpu", "int8-trt"):
+        plain = mended.manifest.quantization[precision].tries[0]
+        assert plain.recipe == "minmax"
+        assert plain.lost > 5
+
+
+@pytest.mark.parametrize("precision", ["int8-cpu", "int8-trt"])
+def test_the_fragile_layer_is_found_and_left_in_float(mended: Bundle, precision: str) -> None:
+    made = mended.manifest
+    found = made.quantization[precision]
+    in_float = [layer.node for layer in found.layers if layer.in_float]
+    assert FRAGILE in in_float
+    assert len(in_float) < len(found.layers) == 3
+    errors = [layer.error for layer in found.layers]
+    assert errors == sorted(errors, reverse=True)
+    worst = next(layer for layer in found.layers if layer.node == FRAGILE)
+    assert worst.extent[1] > 300
+    assert made.precisions[precision].drop_points <= OPTIONS.max_drop
+    assert f"{len(in_float)} layer" in found.recipe
+    speedups = [one.speedup for one in found.tries if "in float" in one.recipe]
+    assert set(speedups) == ({2.0} if precision == "int8-cpu" else {None})
+
+
+def test_the_graphs_are_those_of_the_recipe(mended: Bundle) -> None:
+    assert verify(mended.path).passed
+    for precision in ("int8-cpu", "int8-trt"):
+        layers = mended.manifest.quantization[precision].layers
+        graph = next(g for g in mended.manifest.graphs if g.precision == precision)
+        weights = 2 * sum(not layer.in_float for layer in layers)
+        assert graph.operators["DequantizeLinear"] >= weights
+
+
+def test_explained(mended: Bundle) -> None:
+    text = "\n".join(explain(mended.manifest))
+    assert "int8-cpu: written" in text
+    assert "minmax: lost" in text
+    assert "<- taken" in text
+    line = next(line for line in text.splitlines() if FRAGILE in line)
+    assert "-> float" in line
+    assert "values 0 to" in line
+
+
+def test_the_command_explains(
+    sound: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["export", str(sound.path), "--out", str(tmp_path / "x.edge"), "--held-out", "32"]
+    assert main([*words, "--explain"]) == 0
+    printed = capsys.readouterr().out
+    assert "int8-trt: written; it loses" in printed
+    assert "minmax: lost" in printed
+
+
+def test_one_that_cannot_be_mended_by_name_is_an_error(
+    fragile: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "_fewest_in_float", lambda _job, _p, recipe, *_: recipe)
+    options = dataclasses.replace(OPTIONS, precision="int8")
+    with pytest.raises(BundleError, match="int8-cpu has accuracy") as caught:
+        export(fragile.path, tmp_path / "x.edge", options)
+    assert caught.value.code == "E441"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_slower_than_fp32_is_not_looked_at_further(
+    fragile: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        search, "time_answers", lambda models, *_, **__: {m: [1.0 + (m != "fp32")] for m in models}
+    )
+    made = export(fragile.path, tmp_path / "x.edge", OPTIONS).manifest
+    assert "int8-cpu" not in made.precisions
+    assert {r.precision for r in made.refused} == {"int8-cpu"}
+    counted = [t for t in made.quantization["int8-cpu"].tries if "in float" in t.recipe]
+    assert [t.speedup for t in counted] == [0.5] * len(counted)
+    assert len(counted) == 1
+
+
+def test_ranks_are_errors_of_one_layer_alone(fragile: Run, tmp_path: Path) -> None:
+    fp32 = write_graphs(torch_sessions(fragile.model_spec, fragile.network()), tmp_path)["model"]
+    seen = open_evaluation(fragile.model_spec, fragile.data_table, "val", 64).tensors
+    feeds = [{"image": seen[:32]}, {"image": seen[32:]}]
+    prepared = prepare("model", fp32, feeds)
+    ranked = rank_layers("int8-trt", Recipe(), {"model": prepared}, {"model": feeds})
+    assert ranked[0].place == ("model", FRAGILE)
+    others = tuple(layer.place for layer in ranked[1:])
+    write_int8("int8-trt", prepared, tmp_path / "one.onnx", Recipe(in_float=others))
+    expected, found = (
+        open_session(path).run({"image": seen})["logits"] for path in (fp32, tmp_path / "one.onnx")
+    )
+    error = ((found - expected) ** 2).mean() ** 0.5 / (expected**2).mean() ** 0.5
+    assert ranked[0].error == pytest.approx(error, rel=1e-3)
