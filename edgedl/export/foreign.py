@@ -112,6 +112,7 @@ def clean(original: ModelProto, path: Path) -> ModelProto:
     except (BundleError, RuntimeError):  # no way from its operators to newer ones
         made = _folded(model, path)
     _tidy(made)
+    _flatten_biases(made.graph)
     made = onnx.shape_inference.infer_shapes(made)
     for value in (*made.graph.input, *made.graph.output):
         _name_sizes(value)
@@ -391,6 +392,18 @@ def _tidy(model: ModelProto) -> None:
         if not node.name or node.name in taken:
             node.name = f"{node.name or node.op_type}_{index}"
         taken.add(node.name)
+
+
+def _flatten_biases(graph: GraphProto) -> None:
+    """Give the bias of a Gemm one axis, which is what quantisers know; (1, K) means the same."""
+    biases = {node.input[2] for node in graph.node if node.op_type == "Gemm" and node.input[2:]}
+    readers = Counter(name for node in _all_nodes(graph) for name in node.input)
+    for tensor in graph.initializer:
+        if tensor.name in biases and readers[tensor.name] == 1 and list(tensor.dims[:-1]) == [1]:
+            del tensor.dims[0]
+    changed = {tensor.name for tensor in graph.initializer} & biases
+    for value in [value for value in graph.value_info if value.name in changed]:
+        graph.value_info.remove(value)
 
 
 def _name_sizes(value: ValueInfoProto) -> None:

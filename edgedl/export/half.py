@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 from onnxruntime.transformers.float16 import convert_float_to_float16
-from onnxruntime.transformers.onnx_model import OnnxModel
 
 from edgedl.errors import BundleError
+from edgedl.export.order import sort_nodes
 from edgedl.runtime.session import open_session
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def to_half(source: Path, out: Path, feeds: Sequence[Feeds], *, raw_units: bool 
         model, keep_io_types=True, disable_shape_infer=True, node_block_list=sorted(kept)
     )
     _undo_rounding(half.graph, before)
-    OnnxModel(half).topological_sort()  # the casts of the inputs were appended at the end
+    sort_nodes(half.graph)  # the casts of the inputs were appended at the end
     onnx.checker.check_model(half)
     onnx.save(half, out)
 

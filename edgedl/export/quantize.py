@@ -28,6 +28,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from edgedl.export.conv_transpose import rewrite_conv_transposes
 from edgedl.export.observe import Histogram, observe
+from edgedl.export.order import sort_nodes
 from edgedl.export.ranges import METHODS, Method, range_of
 
 if TYPE_CHECKING:
@@ -286,7 +287,7 @@ def _quantized(
             extra_options={"WeightSymmetric": True, **options},
         )
         quantizer.quantize_model()
-        quantizer.model.topological_sort()
+        sort_nodes(quantizer.model.model.graph)
     made: onnx.ModelProto = quantizer.model.model
     return made
 
