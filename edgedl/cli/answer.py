@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edgedl.runtime.base import Pipeline, Result
     from edgedl.runtime.clip_classifier import ClipPipeline
     from edgedl.runtime.regressor import RegressorPipeline
+    from edgedl.runtime.tensor_model import TensorPipeline
     from edgedl.runtime.text_classifier import TextClassifierPipeline
     from edgedl.runtime.text_generator import TextPipeline
 
@@ -29,8 +30,10 @@ TAKES = {
     "text-classification": "a text in quotes, a .txt file (a text per line), a .csv file with the "
     "column of texts it was trained on, or - for standard input",
     "regression": "a .csv file with its columns",
+    "tensor": ".npy and .npz files or a folder of them, names as its inputs",
 }
 """What SOURCE may be, by task."""
+ARRAYS = (".npy", ".npz")
 WRITING: dict[str, Any] = {"length": 300, "temperature": 0.8, "top_k": 0, "seed": 1}
 """How text is written where the command line does not say it."""
 
@@ -81,6 +84,26 @@ def predict(pipeline: RegressorPipeline, args: argparse.Namespace) -> int:
             where = {"after_row": end, "horizon": series.horizon}
             _print(pipeline(seen[start:end]), where, out, args, f"  after row {end}")
     return len(seen) - series.window + 1 - first
+
+
+def compute(pipeline: TensorPipeline, args: argparse.Namespace) -> int:
+    """Run the network once for each file of arrays; return how many there were."""
+    from edgedl.data.arrays import read_arrays
+
+    path = Path(args.source)
+    files = sorted(f for f in path.rglob("*") if f.suffix in ARRAYS) if path.is_dir() else [path]
+    if not files or files[0].suffix not in ARRAYS:
+        raise misfit(pipeline, args.source)
+    with _lines_to(args.json) as out:
+        for file in files:
+            try:
+                result = pipeline(read_arrays(file))
+            except UsageError as err:
+                msg = f"{file}: {err}"
+                raise UsageError("E110", msg) from err
+            name = file.relative_to(path).as_posix() if path.is_dir() else file.name
+            _print(result, {"file": name}, out, args, f"  {name}")
+    return len(files)
 
 
 def classify_clips(pipeline: ClipPipeline, folder: Path, args: argparse.Namespace) -> int:

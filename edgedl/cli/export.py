@@ -1,4 +1,4 @@
-"""``edgedl export``: a run becomes a bundle."""
+"""``edgedl export``: a run, or a model file, becomes a bundle."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ By default the bundle gets its graphs in all four precisions that prove their wo
 fp32, fp16 (TensorRT, TensorRT-RTX), int8-cpu (CPUs) and int8-trt (TensorRT on Jetson). Each is
 measured on the same held-out samples. With --precision auto one that loses more than --max-drop,
 or an int8-cpu that is slower than fp32 on this machine, is left out and the manifest says why.
---for rtx also builds TensorRT-RTX engines; engines for a Jetson are built on the Jetson."""
+--for rtx also builds TensorRT-RTX engines; engines for a Jetson are built on the Jetson.
+
+A model file (.onnx of opset 7 to 25, .pt2 of torch.export) is cleaned and held against its own
+answers. Without --spec it takes and gives arrays. --calib names samples: .npy and .npz files, names
+as the inputs, or pictures where the spec has an [image]; without them samples are made up, and no
+INT8 is written. spec.toml may have task = "tensor" or "classification", labels = FILE, [image] as
+the manifest has it, and [inputs] NAME = [sizes]. Open only .pt2 files of people you trust."""
 
 
 def add(subparsers: Any) -> None:
@@ -26,12 +32,15 @@ def add(subparsers: Any) -> None:
     parser = new_parser(
         subparsers,
         "export",
-        "make a bundle of a run: ONNX per precision, measured and proved",
+        "make a bundle of a run or a model: ONNX per precision, measured and proved",
         example="edgedl export run --out x.edge --max-drop 1%",
     )
     parser.description = f"{parser.description}\n\n{_ABOUT}".replace("%", "%%")
     parser.add_argument(
-        "run_folder", type=Path, metavar="RUN", help="a folder written by edgedl train"
+        "source",
+        type=Path,
+        metavar="RUN|MODEL",
+        help="a folder written by edgedl train; or a file: model.onnx, model.pt2",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="X.edge", help="what to write")
     parser.add_argument(
@@ -63,6 +72,8 @@ def add(subparsers: Any) -> None:
         metavar="N",
         help="samples to measure the quality on, at most (default 10000)",
     )
+    parser.add_argument("--spec", type=Path, metavar="TOML", help="what a model file does not say")
+    parser.add_argument("--calib", type=Path, metavar="DIR", help="samples for a model file")
     parser.add_argument("--force", action="store_true", help="replace a bundle that is there")
     parser.add_argument(
         "--explain", action="store_true", help="print what was tried and why it was decided so"
@@ -83,8 +94,10 @@ def run(args: argparse.Namespace) -> int:
         max_drop=percent(args.max_drop),
         held_out=args.held_out,
         force=args.force,
+        spec=args.spec,
+        samples=args.calib,
     )
-    bundle = export(args.run_folder, args.out, options, _say)
+    bundle = export(args.source, args.out, options, _say)
     if args.json:
         print_json(_to_json(bundle), args.json)
     if args.json != "-":
@@ -124,14 +137,17 @@ def _print_table(bundle: Bundle) -> None:
     for name in (metric.name.replace("_", " "), "95 % interval", "lost", "ms", "kB"):
         table.add_column(name, justify="right")
     for precision, record in manifest.precisions.items():
-        value, low, high = (
-            metric.show(record.quality[metric.name + end]) for end in ("", "_low", "_high")
-        )
+        quality = record.quality
+        ends = [
+            quality[name]
+            for name in (f"{metric.name}_low", f"{metric.name}_high")
+            if name in quality
+        ]
         files = [g.file for g in manifest.graphs if g.precision == precision]
         table.add_row(
             precision,
-            value,
-            f"{low} - {high}",
+            metric.show(quality[metric.name]),
+            " - ".join(map(metric.show, ends)) or "-",
             metric.show_drop(record.drop_points),
             ", ".join(f"{ms:.3f}" for ms in record.latency_ms.values()) or "-",
             f"{sum(manifest.files[f].size_bytes for f in files) / 1000:.0f}",

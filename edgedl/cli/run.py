@@ -52,7 +52,7 @@ def add(subparsers: Any) -> None:
         "source",
         metavar="SOURCE",
         help="video, image, folder, rtsp://…, http://… (MJPEG) or test://scenes; a text, .txt or "
-        ".csv for models of texts and tables",
+        ".csv for models of texts and tables; .npy or .npz for models of arrays",
     )
     parser.add_argument(
         "sink",
@@ -136,36 +136,40 @@ def _run(args: argparse.Namespace) -> int:
     ) as pipeline:
         task = pipeline.bundle.model_spec.task
         are_videos = task == "clip-classification" and _holds_videos(Path(args.source))
-        _check_options(args, task, are_videos)
+        takes_pictures = pipeline.bundle.model_spec.image is not None
+        _check_options(args, task, is_stream=takes_pictures and not are_videos)
         if args.top is not None:
             pipeline.top = args.top
         if are_videos:
             done = answer.classify_clips(pipeline, Path(args.source), args)
-        elif task in _PICTURES:
+        elif takes_pictures and Path(args.source).suffix not in answer.ARRAYS:
             return _stream(args, pipeline)
         elif task == "text-generation":
             answer.write_text(pipeline, args)
             return 0
         else:
-            is_text = task == "text-classification"
-            done = (answer.classify_texts if is_text else answer.predict)(pipeline, args)
+            answers: dict[str, Any] = {
+                "text-classification": answer.classify_texts,
+                "regression": answer.predict,
+            }
+            done = answers.get(task, answer.compute)(pipeline, args)
     print(f"{done} answered", file=sys.stderr)
     return 0
 
 
-def _check_options(args: argparse.Namespace, task: str, are_videos: bool) -> None:
+def _check_options(args: argparse.Namespace, task: str, *, is_stream: bool) -> None:
     """Refuse options that would change nothing.
 
     Raises:
         UsageError: E130 with the option and the task.
     """
-    is_stream = task in _PICTURES and not are_videos
+    are_videos = task in _PICTURES and not is_stream
     what = "a folder of videos" if are_videos else f"a model for {task}"
     if args.sink is not None and not is_stream:
         msg = f"{what} writes no {args.sink!r}; for a file: --json PATH"
         raise UsageError("E130", msg)
     for name, tasks in _USES.items():
-        is_used = task in tasks and (is_stream or tasks != _PICTURES)
+        is_used = is_stream if tasks is _PICTURES else task in tasks
         if getattr(args, name) is not None and not is_used:
             msg = f"--{name.replace('_', '-')} changes nothing for {what}; leave it out"
             raise UsageError("E130", msg)
