@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgedl.evaluate import main_metric
+from edgedl.export.report_int8 import int8_sections
 from edgedl.html_page import escape, jpeg_uri, page, png_uri, section, table, tile_row
 from edgedl.timing import P99_MIN_SAMPLES, describe, summary
 
@@ -88,6 +89,7 @@ def write_report(path: Path, facts: ReportFacts) -> None:
         _quality(facts, rows),
         _latency(facts),
         _refused(rows),
+        int8_sections(manifest, facts.times_ms),
         _samples(facts.samples),
         EXTRA_MARK,
         _curves(facts.curves_png),
