@@ -1,11 +1,12 @@
-"""``edgedl inspect``: what is in a bundle, without running it."""
+"""``edgedl inspect``: what is in a bundle, or what a runtime will say of an ONNX file."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgedl.cli.parser import add_json_option, new_parser, print_json, print_next
@@ -16,7 +17,13 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from edgedl.bundle import Bundle, Graph, Manifest
+    from edgedl.errors import EdgedlError
     from edgedl.spec import ModelSpec, TensorSpec
+
+
+_ABOUT = """\
+Of an ONNX file, and with --for of each graph of a bundle that is made for it, it says what a
+runtime will refuse or take wrongly, the node and the mend; that takes edgedl[export]."""
 
 
 def add(subparsers: Any) -> None:
@@ -27,35 +34,101 @@ def add(subparsers: Any) -> None:
         "show what is in a bundle: graphs, quality, speed, what was refused and why",
         example="edgedl inspect scenes.edge",
     )
-    parser.add_argument("bundle", help="folder of the bundle, NAME.edge")
+    parser.description = f"{parser.description}\n\n{_ABOUT}"
+    parser.add_argument("model", type=Path, metavar="BUNDLE|MODEL.onnx", help="what to look at")
+    parser.add_argument(
+        "--for",
+        dest="targets",
+        action="append",
+        choices=("cpu", "rtx", "trt10", "trt11", "jetson-orin:jp6"),
+        help="a runtime that must take it, else E448; repeatable",
+    )
     add_json_option(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check and show a bundle."""
+    """Check and show a bundle or an ONNX file."""
+    if args.model.suffix == ".onnx":
+        return _inspect_onnx(args)
     with explain_missing("inspecting"):
         from edgedl.bundle import Bundle
-    bundle = Bundle.open(args.bundle)
+    bundle = Bundle.open(args.model)
+    facts: dict[str, Any] = {}
+    problem: EdgedlError | None = None
+    if args.targets:
+        with explain_missing("looking for what a runtime refuses"):
+            from edgedl.export.onnx_facts import findings_of_bundle
+        facts["findings"], problem = findings_of_bundle(bundle, args.targets)
     if args.json:
         manifest = json.loads(bundle.manifest.to_json())
-        facts = {"path": str(bundle.path), "size_bytes": bundle.size_bytes}
-        print_json({**facts, "manifest": manifest}, args.json)
+        size = {"path": str(bundle.path), "size_bytes": bundle.size_bytes}
+        print_json({**size, **facts, "manifest": manifest}, args.json)
     if args.json != "-":
         _print(bundle)
-    print_next("edgedl", "verify", args.bundle)
+        if args.targets:
+            _print_findings(facts["findings"])
+    if problem:
+        raise problem
+    print_next("edgedl", "verify", args.model)
     return 0
+
+
+def _inspect_onnx(args: argparse.Namespace) -> int:
+    with explain_missing("inspecting an ONNX file"):
+        from edgedl.export.onnx_facts import facts_of_model
+    facts, problem = facts_of_model(args.model, args.targets or ())
+    if args.json:
+        print_json(facts, args.json)
+    if args.json != "-":
+        _print_model(facts)
+        _print_findings(facts["findings"])
+    if problem:
+        raise problem
+    print_next("edgedl", "export", args.model, "--out", f"{args.model.stem}.edge")
+    return 0
+
+
+def _print_model(facts: Mapping[str, Any]) -> None:
+    from rich.console import Console
+
+    def spell(tensors: Sequence[Mapping[str, Any]]) -> str:
+        return ", ".join(
+            f"{t['name']} {t['dtype']} ({', '.join(map(str, t['shape']))})" for t in tensors
+        )
+
+    opsets = ", ".join(f"{domain} {version}" for domain, version in facts["opsets"].items())
+    lines = {
+        "model": f"{facts['path']}: {facts['size_bytes'] / (1 << 20):.1f} MiB",
+        "made by": facts["producer"] or "not recorded",
+        "opset": f"{opsets}; IR {facts['ir_version']}",
+        "inputs": spell(facts["inputs"]),
+        "outputs": spell(facts["outputs"]),
+        "operators": ", ".join(f"{name} {n}" for name, n in facts["operators"].items()),
+    }
+    console = Console(highlight=False)
+    for key, value in lines.items():
+        console.print(f"[bold]{key:<12}[/] ", end="")
+        console.print(plain(value))
 
 
 def _print(bundle: Bundle) -> None:
     from rich.console import Console
+
+    from edgedl.bundle.explain import explain
+    from edgedl.timing import describe
 
     console = Console(highlight=False)
     for key, value in _facts(bundle):
         console.print(f"[bold]{key:<12}[/] ", end="")
         console.print(plain(value))
     console.print(_precisions(bundle.manifest))
+    measured = "ms: median of one answer, one thread, on"
+    console.print(plain(f"{measured} {describe(bundle.manifest.machine)}"))
     console.print(_graphs(bundle))
+    console.print("[bold]decisions[/]")
+    for line in explain(bundle.manifest):
+        console.print(plain(f"  {line}"))
 
 
 def _facts(bundle: Bundle) -> Iterable[tuple[str, str]]:
@@ -70,16 +143,18 @@ def _facts(bundle: Bundle) -> Iterable[tuple[str, str]]:
     yield from _model_facts(bundle.model_spec)
     if decode := manifest.decode:
         yield "captions", f"{decode.method} search, at most {decode.max_tokens} tokens"
-    for refused in manifest.refused:
-        yield "refused", f"{refused.precision}: {refused.reason}"
     for engine in manifest.engines:
         yield "engine", f"{engine.file}, {engine.role} {engine.precision} for {engine.target}"
     for path, sidecar in cached_engines(bundle):
         made = f"{sidecar.get('precision')} with {sidecar.get('package')} {sidecar.get('tensorrt')}"
         yield "built here", f"{path}, {made}"
     if calibration := manifest.calibration:
-        yield "calibration", f"{calibration.method} on {calibration.n} samples"
+        digest = calibration.sha256[:12]
+        yield "calibration", f"{calibration.method} on {calibration.n} samples {digest}"
+    yield "golden", f"{len(bundle.golden())} samples to prove itself with"
     yield "versions", ", ".join(f"{k} {v}" for k, v in manifest.versions.items()) or "not recorded"
+    if manifest.licences:
+        yield "licences", ", ".join(manifest.licences)
 
 
 def _model_facts(model: ModelSpec) -> Iterable[tuple[str, str]]:
@@ -100,17 +175,21 @@ def _model_facts(model: ModelSpec) -> Iterable[tuple[str, str]]:
 
 
 def _precisions(manifest: Manifest) -> Table:
-    """Return quality and speed of what was written."""
+    """Return quality, speed and size of what was written."""
     from rich.table import Column, Table
 
     metrics = _keys(r.quality for r in manifest.precisions.values())
     backends = _keys(r.latency_ms for r in manifest.precisions.values())
-    names = ["precision", *metrics, "drop", *(f"{name} ms" for name in backends)]
+    names = ["precision", *metrics, "drop", *(f"{name} ms" for name in backends), "size"]
     table = Table(*(Column(plain(name)) for name in names))
     for name, record in manifest.precisions.items():
         values = [_number(record.quality.get(key)) for key in metrics]
         times = [_number(record.latency_ms.get(key)) for key in backends]
-        table.add_row(name, *values, f"{record.drop_points:.2f}", *times)
+        drop = f"{record.drop_points:.2f}" + ("" if record.kept_quality else ", too much")
+        size = sum(
+            manifest.files[g.file].size_bytes for g in manifest.graphs if g.precision == name
+        )
+        table.add_row(name, *values, drop, *times, _size(size))
     return table
 
 
@@ -135,6 +214,25 @@ def _shapes(graph: Graph) -> str:
 
 def _histogram(graph: Graph) -> str:
     return ", ".join(f"{name} {n}" for name, n in Counter(graph.operators).most_common())
+
+
+def _print_findings(findings: Iterable[Mapping[str, str]]) -> None:
+    """Print what runtimes will say, worst first; what several say, once."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    said: dict[tuple[str, ...], list[str]] = {}
+    for item in findings:
+        what = tuple(item[k] for k in ("severity", "rule", "graph", "operator", "node", "text"))
+        said.setdefault(what, []).append(item["target"])
+    if not said:
+        console.print("findings: none")
+    order = ("error", "warning", "note")
+    for what in sorted(said, key=lambda one: order.index(one[0])):
+        severity, rule, graph, operator, node, text = what
+        where = f"{operator} {node}".strip()
+        line = f"{severity}: {graph}, {where}: {text} [{rule}; for {', '.join(said[what])}]"
+        console.print(plain(line), style={"error": "red", "warning": "yellow"}.get(severity))
 
 
 def plain(text: str) -> Text:

@@ -114,8 +114,9 @@ def rules_for(target: Target) -> tuple[Rule, ...]:
 
 
 def type_name(kind: int) -> str:
-    """Return the name of an ONNX type: ``int64``."""
-    return str(TensorProto.DataType.Name(kind)).lower()
+    """Return the name of an ONNX type as NumPy says it: ``float32``."""
+    name = str(TensorProto.DataType.Name(kind)).lower()
+    return {"float": "float32", "double": "float64"}.get(name, name)
 
 
 def of_node(severity: Severity, rule: str, node: Any, text: str) -> Finding:

@@ -58,7 +58,8 @@ def test_inspect_fits_a_terminal(
     assert main(["inspect", "tiny.edge"]) == 0
     out = capsys.readouterr()
     assert max(map(len, out.out.splitlines())) <= 80
-    for text in ("int8-cpu", "cider_d", "fp16: 3.1 ms is slower", "MatMul 2", "(N, 3, 8, 8)"):
+    shown = ("int8-cpu", "cider_d", "MatMul 2", "(N, 3, 8, 8)", "3 samples to prove", "one thread")
+    for text in (*shown, "fp16: refused. 3.1 ms is slower", "int8-cpu: written"):
         assert text in out.out
     assert out.err == "next: edgedl verify tiny.edge\n"
 
