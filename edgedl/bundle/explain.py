@@ -32,7 +32,7 @@ def explain(manifest: Manifest) -> list[str]:
 
 def describe_layer(layer: LayerRecord) -> str:
     """Return what a layer loses by INT8, what came in, and whether few values took the range."""
-    text = f"{layer.role} {layer.node} ({layer.operator}): error {100 * layer.error:.2g} %"
+    text = f"{layer.role} {layer.node} ({layer.operator}): error {100 * layer.error:.3g} %"
     if layer.extent:
         text += f", values {layer.extent[0]:.3g} to {layer.extent[1]:.3g}"
     if has_outliers(layer):

@@ -61,7 +61,7 @@ def _tried(manifest: Manifest, metric: Metric) -> str:
         "Ways to choose ranges, and how many layers stay in float, in the order they were tried, "
         "judged on samples other than the held-out ones. The first that is good enough is taken."
     )
-    head = ["precision", "way", "lost", "against fp32's time", ""]
+    head = ["precision", "way", "lost", "times as fast as fp32", ""]
     return section("How INT8 was found", note, table(head, rows))
 
 
@@ -80,7 +80,7 @@ def _layers(layers: Sequence[LayerRecord]) -> str:
             f"<g><title>{escape(describe_layer(layer))}</title>"
             f'<text x="0" y="{y + 13}">{escape(_short(layer))}</text>'
             f'<rect x="360" y="{y}" width="{width:.1f}" height="17" rx="4" fill="{color}"/>'
-            f'<text class="soft" x="{368 + width:.1f}" y="{y + 13}">{100 * layer.error:.2g} %, '
+            f'<text class="soft" x="{368 + width:.1f}" y="{y + 13}">{100 * layer.error:.3g} %, '
             f"{escape(_extent(layer))}{mark}</text></g>"
         )
     rest = len(layers) - len(shown)
@@ -131,16 +131,19 @@ def _scatter(points: Sequence[tuple[float, float, str]], metric: Metric) -> str:
         f'<text class="soft" x="900" y="208" text-anchor="end">{slowest:.3g} ms</text>',
         '<text class="soft" x="60" y="208">0 ms</text>',
     ]
-    for ms, drop, name in points:
+    rows = []
+    for number, (ms, drop, name) in enumerate(sorted(points), start=1):
         x = 60 + 840 * ms / slowest
         y = 24 + 150 * (drop - low) / spread
-        anchor, dx = ("end", -10) if x > 600 else ("start", 10)
-        label = f"{name}, {ms:.3g} ms, lost {metric.show_drop(drop)}"
+        up = 14 if number % 2 else -24
         parts.append(
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5.5" fill="{_INT8}"/>'
-            f'<text x="{x + dx:.1f}" y="{y + 4:.1f}" text-anchor="{anchor}">{escape(label)}</text>'
+            f'<text x="{x:.1f}" y="{y - up:.1f}" text-anchor="middle">{number}</text>'
         )
+        cells = [f"{number}: {escape(name)}", f"{ms:.3g} ms", metric.show_drop(drop)]
+        rows.append((cells, ""))
     return (
         '<svg viewBox="0 0 930 214" width="100%" style="min-width:560px" role="img" '
         f'aria-label="what is lost against time">{"".join(parts)}</svg>'
+        + table(["", "time", "lost"], rows)
     )
