@@ -65,7 +65,7 @@ def make_monitor(module: Any, progress: Progress | None) -> Any:
 
     Its ``stopped_by`` is the exception that ``progress`` raised, or KeyboardInterrupt after
     Ctrl-C: such a thing must not travel through TensorRT's C++ code, which drops it. The build
-    then ends without an engine, and whoever asked for it raises ``stopped_by``.
+    then ends without an engine, and ``stoppable`` raises what stopped it.
     """
 
     class Monitor(module.IProgressMonitor):  # type: ignore[misc]
@@ -100,22 +100,25 @@ def make_monitor(module: Any, progress: Progress | None) -> Any:
 
 
 @contextmanager
-def stopping_on_ctrl_c(monitor: Any) -> Iterator[None]:
-    """Let Ctrl-C end the build at its next step instead of raising inside of TensorRT.
+def stoppable(monitor: Any) -> Iterator[None]:
+    """Raise what stopped a build when the block ends, whatever TensorRT made of it meanwhile.
 
-    Only in the main thread, and only where nobody else has taken charge of Ctrl-C.
+    Ctrl-C, too, waits for the next step instead of being raised inside of TensorRT: in the main
+    thread, and where nobody else has taken charge of it.
     """
     before = signal.getsignal(signal.SIGINT)
     is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or before is not signal.default_int_handler:
-        yield
-        return
+    is_ours = is_main and before is signal.default_int_handler
 
     def stop(_signal: int, _frame: object) -> None:
         monitor.stopped_by = monitor.stopped_by or KeyboardInterrupt()
 
-    signal.signal(signal.SIGINT, stop)
+    if is_ours:
+        signal.signal(signal.SIGINT, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        if is_ours:
+            signal.signal(signal.SIGINT, before)
+        if monitor.stopped_by is not None:
+            raise monitor.stopped_by from None

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from edgedl.deps import explain_missing
 from edgedl.engines.driver import free_gpu_mib
 from edgedl.engines.driver import gpu_problem as gpu_problem  # where it has always been found
-from edgedl.engines.progress import Progress, make_monitor, stopping_on_ctrl_c
+from edgedl.engines.progress import Progress, make_monitor, stoppable
 from edgedl.engines.shapes import Profile, Shapes, check_batch, profiles_of
 from edgedl.engines.trt_log import Captured, captured
 from edgedl.errors import BundleError, MachineError, UsageError
@@ -231,7 +231,8 @@ def build(
     if not trt.is_rtx and (problem := gpu_problem()):
         msg = f"building with {trt} needs the GPU it will run on: {problem}"
         raise MachineError("E601", msg)
-    with _one_at_a_time, captured(trt.module) as log:
+    monitor = make_monitor(trt.module, progress)
+    with _one_at_a_time, captured(trt.module) as log, stoppable(monitor):
         builder = _create(trt.module.Builder, "create a builder", log)
         flag = 1 << int(trt.module.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
         network = _made(builder.create_network(flag), "create a network", log)
@@ -240,11 +241,8 @@ def build(
         workspace_mib = _configure(trt, config, options)
         profiles = _add_profiles(builder, config, network, options, log)
         kept = None if trt.is_rtx else _use_timing_cache(config, timing_cache, log)
-        config.progress_monitor = monitor = make_monitor(trt.module, progress)
-        with stopping_on_ctrl_c(monitor):
-            plan = builder.build_serialized_network(network, config)
-        if monitor.stopped_by is not None:
-            raise monitor.stopped_by
+        config.progress_monitor = monitor
+        plan = builder.build_serialized_network(network, config)
         return Built(
             plan=_filled(_made(plan, "build the engine", log), log),
             num_layers=network.num_layers,

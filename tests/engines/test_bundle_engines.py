@@ -112,6 +112,18 @@ def test_an_interrupted_build_goes_on_with_the_next_role(rtx: TensorRT, bundle: 
     assert [one.from_cache for one in made.values()] == [True, False]
 
 
+@rtx_only
+def test_a_cache_that_cannot_be_used_is_said_before_the_build(
+    rtx: TensorRT, bundle: Bundle, cache_of_its_own: Path
+) -> None:
+    build_bundle(bundle, rtx, graphs_for(bundle)[:1], OPTIONS)
+    (cache_of_its_own / "key").chmod(0o644)
+    steps: list[Step] = []
+    with pytest.raises(MachineError, match="can be read by others"):
+        build_bundle(bundle, rtx, graphs_for(bundle), OPTIONS, watch=Watch(progress=steps.append))
+    assert steps == []
+
+
 BUILD = """
 import sys
 from edgedl.bundle import Bundle

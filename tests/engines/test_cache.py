@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 import threading
 import time
 import types
@@ -156,6 +157,14 @@ def test_an_engine_that_was_not_built_here(tmp_path: Path) -> None:
     refused(path, IntegrityError, "E428", "5 bytes instead of", trusted=True)
 
 
+def test_an_engine_of_a_cache_that_is_gone(cache_of_its_own: Path, tmp_path: Path) -> None:
+    path = put().rename(tmp_path / "m.engine")
+    (cache_of_its_own / f"{find_engine(KEY).stem}.json").rename(tmp_path / "m.json")
+    shutil.rmtree(cache_of_its_own)
+    refused(path, IntegrityError, "E428", "was not built on this machine")
+    assert not cache_of_its_own.exists()
+
+
 def test_a_cache_that_came_from_another_machine(cache_of_its_own: Path) -> None:
     path = put()
     (cache_of_its_own / "key").write_bytes(b"k" * 32)
@@ -269,6 +278,12 @@ def test_one_key_wins_when_several_begin_at_once(cache_of_its_own: Path) -> None
     assert len(found) == 8
     assert len(set(found)) == 1
     assert [path.name for path in cache_of_its_own.iterdir()] == ["key"]
+
+
+def test_a_key_that_is_there_stays(cache_of_its_own: Path) -> None:
+    before = sealed({"a": 1})
+    cache._make_secret(cache_of_its_own / "key")
+    assert sealed({"a": 1}) == before
 
 
 def test_replaced_engines_and_leftovers_go_after_an_hour(cache_of_its_own: Path) -> None:

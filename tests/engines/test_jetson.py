@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -63,6 +64,18 @@ def test_the_script_builds_every_role(bundle: Bundle, tmp_path: Path) -> None:
         "--maxShapes=image:4x3x8x8",
     ]
     assert words[-1] == "--maxShapes=token:4,h_in:4x5,c_in:4x5,features:4x4x3"
+
+
+def test_a_name_of_an_input_is_never_a_command(bundle: Bundle, tmp_path: Path) -> None:
+    graph = graphs_for(bundle)[0]
+    evil = dataclasses.replace(graph.inputs[0], name="a b'$(touch evil)`touch evil`;touch evil")
+    graph = dataclasses.replace(graph, inputs=(evil,))
+    out = tmp_path / "out"
+    write_build_script(bundle, (graph,), out, NetworkOptions())
+    done = run_script(out, tmp_path / "trtexec")
+    assert done.returncode == 0, done.stderr
+    assert not (out / "evil").exists()
+    assert f"--minShapes={evil.name}:1x3x8x8\n" in (tmp_path / "trtexec.log").read_text()
 
 
 def test_several_profiles(bundle: Bundle, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-from edgedl.engines.progress import Fraction, make_monitor, stopping_on_ctrl_c
+from edgedl.engines.progress import Fraction, make_monitor, stoppable
 
 MODULE = types.SimpleNamespace(IProgressMonitor=type("IProgressMonitor", (), {}))
 
@@ -61,18 +61,35 @@ def test_without_a_listener_it_goes_on() -> None:
 
 def test_ctrl_c_stops_at_the_next_step_and_is_nobodys_afterwards() -> None:
     before = signal.getsignal(signal.SIGINT)
-    monitor = make_monitor(MODULE, None)
-    with stopping_on_ctrl_c(monitor):
-        os.kill(os.getpid(), signal.SIGINT)
-        assert monitor.step_complete("build", 0) is False
-    assert isinstance(monitor.stopped_by, KeyboardInterrupt)
+    went_on = []
+
+    def build() -> None:
+        monitor = make_monitor(MODULE, None)
+        with stoppable(monitor):
+            os.kill(os.getpid(), signal.SIGINT)
+            went_on.append(monitor.step_complete("build", 0))
+
+    with pytest.raises(KeyboardInterrupt):
+        build()
+    assert went_on == [False]
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_what_stopped_a_build_goes_before_what_came_of_it() -> None:
+    def build() -> None:
+        monitor = make_monitor(MODULE, None)
+        with stoppable(monitor):
+            monitor.stopped_by = RuntimeError("enough")
+            raise ValueError("no engine was built")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        build()
 
 
 def test_another_handler_stays() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with stopping_on_ctrl_c(make_monitor(MODULE, None)):
+        with stoppable(make_monitor(MODULE, None)):
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
@@ -82,7 +99,7 @@ def test_other_threads_build_too() -> None:
     seen = []
 
     def build() -> None:
-        with stopping_on_ctrl_c(make_monitor(MODULE, None)):
+        with stoppable(make_monitor(MODULE, None)):
             seen.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=build)
