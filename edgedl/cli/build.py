@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgedl.cli.inspect import plain
 from edgedl.cli.parser import add_json_option, new_parser, print_json, print_next
 from edgedl.deps import explain_missing
 from edgedl.errors import UsageError
@@ -163,7 +164,7 @@ def _print_table(made: dict[str, Made], title: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("engine", "precision", "MB", "s to build", "from", title=title)
+    table = Table("engine", "precision", "MB", "s to build", "from", title=plain(title))
     for role, one in made.items():
         size, took = one.sidecar["engine_size_bytes"] / 1e6, one.sidecar["build_s"]
         source = "cache" if one.from_cache else "built now"
@@ -171,7 +172,7 @@ def _print_table(made: dict[str, Made], title: str) -> None:
     console = Console()
     console.print(table)
     for one in made.values():
-        console.print(str(one.path), highlight=False, soft_wrap=True)
+        console.print(plain(str(one.path)), soft_wrap=True)
 
 
 def _say(text: str) -> None:
