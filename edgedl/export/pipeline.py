@@ -26,8 +26,10 @@ from edgedl.export.origin import Origin, RunOrigin
 from edgedl.export.replay import differences, feeds_of
 from edgedl.export.search import Search, quantize
 from edgedl.export.speed import time_answers
+from edgedl.export.to_onnx import read_facts
 
 if TYPE_CHECKING:
+    from edgedl.engines.shapes import Profile
     from edgedl.export.replay import Feeds
 
 ORIGIN_BOUND = 1e-4
@@ -239,6 +241,7 @@ def _build_engines(
     kept = [c.precision for c in candidates if not c.problem]
     precision = next(p for p in ("fp16", "int8-trt", "fp32") if p in kept)
     engines = []
+    options = NetworkOptions(profiles=_profiles(job))
     for trt in builders:
         target = target_name(trt)
         folder = job.folder / "engines" / target
@@ -247,12 +250,31 @@ def _build_engines(
             job.say(f"building the {role} engine with {trt} from {graph.name}")
             file = folder / f"{role}.engine"
             now_and_then = _now_and_then(lambda done: job.say(f"… {100 * done:.0f} %"))
-            sidecar = build_engine(trt, graph, file, NetworkOptions(), precision, now_and_then)
+            sidecar = build_engine(trt, graph, file, options, precision, now_and_then)
             text = json.dumps({"role": role, **sidecar}, indent=1) + "\n"
             file.with_suffix(".json").write_text(text, encoding="utf-8")
             name = file.relative_to(job.folder).as_posix()
             engines.append(Engine(target=target, role=role, file=name, precision=precision))
     return engines
+
+
+def _profiles(job: Job) -> tuple[Profile, ...]:
+    """Return the sizes an engine is for, as its samples show them; () leaves the batch's own.
+
+    Only a tensor model may have other open sizes than that of its batch.
+    """
+    if job.spec.task != "tensor":
+        return ()
+    inputs = read_facts(job.path("model", "fp32")).inputs
+    if not any(isinstance(size, str) for spec in inputs for size in spec.shape[1:]):
+        return ()
+    profile = {}
+    for spec in inputs:
+        shapes = [feeds[spec.name].shape for feeds in job.reported.tensors]
+        if any(isinstance(size, str) for size in spec.shape):
+            low, high = (tuple(map(end, zip(*shapes, strict=True))) for end in (min, max))
+            profile[spec.name] = (low, shapes[0], high)
+    return (profile,)
 
 
 def _now_and_then(tell: Callable[[float], None], every_s: float = 5.0) -> Callable[[float], None]:
