@@ -96,7 +96,7 @@ class Airbench(ImageClassifier):
         """Return logits (N, K) for pictures (N, C, H, W)."""
         if self.options.mirror and not self.training:
             both = self._logits(torch.cat((image, image.flip(3))))
-            return both.view(2, len(image), -1).mean(dim=0)
+            return both.view(2, -1, both.shape[1]).mean(dim=0)
         return self._logits(image)
 
     def _logits(self, image: Tensor) -> Tensor:
