@@ -316,7 +316,6 @@ class TrtSession:
     def _set_address(self, name: str, address: int) -> None:
         if self._addresses.get(name) == address:
             return
-        self._addresses.pop(name, None)
         if not self._context.set_tensor_address(name, address):
             self._fail("E415", f"the address of {name} was refused")
         self._addresses[name] = address

@@ -11,6 +11,7 @@ has those names only that all recorded versions of TensorRT have.
 from __future__ import annotations
 
 import json
+import time
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -65,6 +66,7 @@ class FakeMemory:
     @contextmanager
     def current(self) -> Iterator[None]:
         assert not self.is_closed, "used after it was closed"
+        assert not self.is_current, "used by two threads at once"
         self.is_current = True
         try:
             yield
@@ -254,13 +256,14 @@ class _Engine(_Tracked):
 
     def create_execution_context(self) -> Any:
         answered = self._fake.answer("ICudaEngine.create_execution_context", True)
-        return _Context(self._fake, self) if answered else None
+        parts = types.SimpleNamespace(session=self._session, into=self._into, out=self._out)
+        return _Context(self._fake, parts) if answered else None
 
 
 class _Context(_Tracked):
     owner = "IExecutionContext"
 
-    def __init__(self, fake: Fake, engine: _Engine) -> None:
+    def __init__(self, fake: Fake, engine: Any) -> None:
         super().__init__(fake)
         self._engine = engine
         self._profile = 0
@@ -280,7 +283,7 @@ class _Context(_Tracked):
         return bool(self._fake.answer("IExecutionContext.set_optimization_profile_async", True))
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
-        assert self._engine.get_tensor_mode(name) == "INPUT"
+        assert name in self._engine.into
         limits = self._fake.profiles[self._profile].get(name)
         if limits is not None:
             sides = zip(limits[0], shape, limits[2], strict=True)
@@ -289,11 +292,11 @@ class _Context(_Tracked):
         return bool(self._fake.answer("IExecutionContext.set_input_shape", True))
 
     def infer_shapes(self) -> list[str]:
-        missing = [name for name in self._engine._into if name not in self._shapes]
+        missing = [name for name in self._engine.into if name not in self._shapes]
         if not missing:
-            zeros = {n: np.zeros(self._shapes[n], _numpy(x)) for n, x in self._engine._into.items()}
-            outputs = self._engine._session.run(None, zeros)
-            for name, array in zip(self._engine._out, outputs, strict=True):
+            zeros = {n: np.zeros(self._shapes[n], _numpy(x)) for n, x in self._engine.into.items()}
+            outputs = self._engine.session.run(None, zeros)
+            for name, array in zip(self._engine.out, outputs, strict=True):
                 self._shapes[name] = array.shape
         return list(self._fake.answer("IExecutionContext.infer_shapes", missing))
 
@@ -308,10 +311,13 @@ class _Context(_Tracked):
 
     def execute_async_v3(self, stream: int) -> bool:
         assert stream == self._fake.memory.stream
-        assert set(self._addresses) == set(self._engine._all), "an address was not set"
+        assert set(self._addresses) == {*self._engine.into, *self._engine.out}, (
+            "an address was not set"
+        )
         if not self._fake.answer("IExecutionContext.execute_async_v3", True):
             return False
         self._fake.events.append("execute")
+        time.sleep(0.001)  # another thread may come in between
         addresses, shapes = dict(self._addresses), dict(self._shapes)
         self._fake.memory.begin(lambda: self._compute(addresses, shapes))
         return True
@@ -324,9 +330,9 @@ class _Context(_Tracked):
             return raw.view(dtype).reshape(shapes[name])
 
         engine = self._engine
-        feeds = {name: view(name, node).copy() for name, node in engine._into.items()}
-        outputs = engine._session.run(None, feeds)
-        for (name, node), array in zip(engine._out.items(), outputs, strict=True):
+        feeds = {name: view(name, node).copy() for name, node in engine.into.items()}
+        outputs = engine.session.run(None, feeds)
+        for (name, node), array in zip(engine.out.items(), outputs, strict=True):
             view(name, node)[...] = array
 
 

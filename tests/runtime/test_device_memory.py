@@ -330,6 +330,33 @@ def test_dlpack(dtype: str) -> None:
     assert found.is_ordered
 
 
+def test_dlpack_that_begins_later() -> None:
+    array, shape = np.arange(9, dtype=np.int16), (ctypes.c_int64 * 1)(4)
+    tensor = device_memory._DLTensor(
+        data=array.ctypes.data, device_type=2, device_id=3, ndim=1, kind=0, bits=16, lanes=1
+    )
+    tensor.shape, tensor.byte_offset = shape, 6
+    new = ctypes.pythonapi.PyCapsule_New
+    new.restype, new.argtypes = (
+        ctypes.py_object,
+        [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p],
+    )
+
+    class Given(DlpackArray):
+        def __dlpack__(self, stream: int) -> Any:
+            assert stream == 1
+            return new(ctypes.addressof(tensor), b"dltensor", None)
+
+    found = find_device_array(Given(array), 1)
+    assert found is not None
+    assert (found.address, found.dtype) == (array[3:].ctypes.data, "int16")
+    assert (found.shape, found.device, found.is_packed) == ((4,), 3, True)
+    tensor.kind, tensor.lanes = 4, 2
+    found = find_device_array(Given(array), 1)
+    assert found is not None
+    assert found.dtype == "kind 4 of 16 in 2 lanes"
+
+
 @pytest.mark.parametrize(
     "view",
     [

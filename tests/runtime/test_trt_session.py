@@ -304,6 +304,16 @@ def test_a_call_that_fails_and_the_next_that_does_not(
     assert_right(opened.run(given), given)
 
 
+def test_shapes_are_set_again_after_a_failure(fake: Fake, opened: TrtSession) -> None:
+    given = feeds(2)
+    opened.run(given)
+    fake.answers["IExecutionContext.set_input_shape"] = False
+    with pytest.raises(BundleError, match="was refused"):
+        opened.run(feeds(3))
+    fake.answers.clear()
+    assert_right(opened.run(given), given)
+
+
 def test_a_profile_that_cannot_be_chosen(fake: Fake, memory: FakeMemory) -> None:
     fake.profiles = (profile(1, 1, 1), profile(2, 2, 8))
     session = TrtSession(model(), "tensorrt", NAME, memory)
