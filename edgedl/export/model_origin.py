@@ -102,7 +102,10 @@ class ModelOrigin:
             original, self._model = (with_picture(m, image) for m in (original, self._model))
         self.spec = ModelSpec(task=self._notes.task, image=image, labels=labels)
         self._original = original.SerializeToString()
-        self._inputs = open_session(self._model.SerializeToString(), name=str(path)).inputs
+        session = open_session(self._model.SerializeToString(), name=str(path))
+        self._inputs = session.inputs
+        if self.spec.task == "classification":
+            _check_batch(session, path)
         for name in self._notes.inputs:
             known = [spec.name for spec in self._inputs]
             if name not in known:
@@ -236,6 +239,28 @@ def _labels(notes: ModelNotes, where: Path | None) -> tuple[str, ...]:
         lines = [line.strip() for line in raw.decode(errors="replace").splitlines()]
         raw = json.dumps({"labels": [line for line in lines if line]}).encode()
     return parse_labels(raw, str(file))
+
+
+def _check_batch(session: Session, path: Path) -> None:
+    """Raise when a graph takes only as many pictures at once as its example had.
+
+    Raises:
+        BundleError: E451.
+    """
+    spec = session.inputs[0]
+    shape = (2, *(int(size) for size in spec.shape[1:]))
+    image = np.random.default_rng(0).random(shape, np.float32).astype(spec.dtype)
+    each = np.concatenate([session.run({"image": one[None]})["logits"] for one in image])
+    try:
+        both = session.run({"image": image})["logits"]
+    except BundleError:
+        both = each[:1]
+    if both.shape != each.shape or not np.allclose(both, each, rtol=1e-3, atol=1e-3):
+        msg = (
+            f"{path}: the batch of its example is fixed inside the graph; export it with a dynamic "
+            'batch, or without task = "classification"'
+        )
+        raise BundleError("E451", msg)
 
 
 def _rows(count: int, split: str, limit: int) -> list[int]:
