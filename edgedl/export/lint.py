@@ -8,7 +8,7 @@ its parser's documentation, ``trt11`` on both; neither has been run on a GPU yet
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,11 +29,10 @@ from edgedl.export.lint_rules import (
 )
 
 if TYPE_CHECKING:
+    from edgedl.engines.shapes import Profile, Shapes
     from edgedl.spec import TensorSpec
 
-__all__ = ["TARGETS", "Finding", "Profile", "Target", "check", "lint", "of_package", "read_model"]
-
-Profile = Mapping[str, tuple[Sequence[int], Sequence[int], Sequence[int]]]
+__all__ = ["TARGETS", "Finding", "Target", "check", "lint", "of_package", "read_model"]
 
 MAX_OPSET, MAX_IR = 20, 10
 """The newest that TensorRT 10.3 reads."""
@@ -86,13 +85,20 @@ def read_model(path: Path) -> onnx.ModelProto:
     return model
 
 
-def check(path: Path, target: Target) -> None:
+def check(path: Path, target: Target, profiles: Sequence[Profile] = ()) -> None:
     """Raise when a runtime will refuse a model.
+
+    Args:
+        path: The ONNX file.
+        target: The runtime.
+        profiles: What sizes it will be built for, see ``lint``.
 
     Raises:
         BundleError: E448 naming the first node and its mend; E403, E410 as ``read_model``.
     """
-    errors = [f for f in lint(read_model(path), target) if f.severity == "error"]
+    model = read_model(path)
+    found = [finding for sizes in profiles or (None,) for finding in lint(model, target, sizes)]
+    errors = list(dict.fromkeys(finding for finding in found if finding.severity == "error"))
     if errors:
         more = f"; and {len(errors) - 1} more" if len(errors) > 1 else ""
         msg = (
@@ -195,9 +201,7 @@ def _profile(model: onnx.ModelProto, profile: Profile | None) -> Iterator[Findin
             yield Finding("error", "profile", name, "", problem)
 
 
-def _profile_problem(
-    shape: Sequence[int | str], sizes: tuple[Sequence[int], Sequence[int], Sequence[int]]
-) -> str | None:
+def _profile_problem(shape: Sequence[int | str], sizes: Shapes) -> str | None:
     if any(len(size) != len(shape) for size in sizes):
         return f"the profile's shapes must have {len(shape)} axes, as {_spell(shape)} has"
     low, usual, high = sizes

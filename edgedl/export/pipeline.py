@@ -16,7 +16,7 @@ from edgedl.engines import tensorrt_api
 from edgedl.engines.build import build_engine, target_name
 from edgedl.engines.tensorrt_api import NetworkOptions, TensorRT
 from edgedl.errors import BundleError, DataError, MachineError, UsageError
-from edgedl.export import gate
+from edgedl.export import gate, lint
 from edgedl.export.assemble import assemble, golden_count
 from edgedl.export.half import to_half
 from edgedl.export.job import Candidate, Job, Say
@@ -61,7 +61,7 @@ def export(
     Raises:
         BundleError: E400 no run, E406 its clips are too long for a bundle, E432 ``out`` exists,
             E440 the graphs differ from the network, E441 a precision asked for by name loses too
-            much, E425 TensorRT refused a graph.
+            much, E425, E448 TensorRT refused a graph or would.
         DataError: E353 nothing to measure or to calibrate on, E354 nothing fit to calibrate on.
         EdgedlError: What ``ModelOrigin`` raises of a model file.
         MachineError: E600, E601, E602 a target needs what this machine lacks.
@@ -247,6 +247,7 @@ def _build_engines(
         folder = job.folder / "engines" / target
         folder.mkdir(parents=True)
         for role, graph in job.paths(precision).items():
+            lint.check(graph, lint.of_package(trt.package, trt.version), options.profiles)
             job.say(f"building the {role} engine with {trt} from {graph.name}")
             file = folder / f"{role}.engine"
             now_and_then = _now_and_then(lambda done: job.say(f"… {100 * done:.0f} %"))

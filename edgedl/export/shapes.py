@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +15,11 @@ from edgedl.export.graph_scope import shape_of, sides
 from edgedl.runtime.session import open_session
 
 if TYPE_CHECKING:
+    from edgedl.engines.shapes import Profile
     from edgedl.spec import TensorSpec
 
 BATCH = (1, 2, 8)
 """Smallest, usual and largest size of a first axis that nobody said anything about."""
-
-Profile = Mapping[str, tuple[Sequence[int], Sequence[int], Sequence[int]]]
 
 
 def try_shapes(path: Path, profile: Profile | None = None) -> None:

@@ -14,6 +14,7 @@ from onnx import helper, numpy_helper
 
 from edgedl.engines import tensorrt_api
 from edgedl.errors import BundleError, EdgedlError
+from edgedl.export import ExportOptions, export, lint_rules
 from edgedl.export.lint import TARGETS, check, lint, of_package, read_model
 from edgedl.spec import TensorSpec
 
@@ -478,6 +479,33 @@ def test_check_names_the_first_error(tmp_path: Path) -> None:
     onnx.save(normalised(1), path)
     with pytest.raises(BundleError, match=r"; and 1 more; see all"):
         check(path, "rtx")
+
+
+@pytest.mark.rtx
+def test_an_export_is_refused_before_an_engine_is_built(
+    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    refused = {**lint_rules.UNREAD_BY, "rtx": frozenset({"Conv"})}
+    monkeypatch.setattr(lint_rules, "UNREAD_BY", refused)
+    options = ExportOptions(
+        held_out=16, calibration=8, rounds=30, targets=("rtx",), precision="fp16", max_drop=100.0
+    )
+    told: list[str] = []
+    with pytest.raises(BundleError, match=r"encoder.fp16.onnx is not for TensorRT-RTX: Conv"):
+        export(run_folder, tmp_path / "x.edge", options, told.append)
+    assert list(tmp_path.iterdir()) == []
+    assert not any("building" in line for line in told)
+
+
+def test_check_takes_the_sizes_it_will_be_built_for(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    onnx.save(one("Relu", ("y", T.FLOAT, ("N", "T", 3)), TIMES), path)
+    check(path, "rtx", [{"x": (LOW, USUAL, HIGH)}, {"x": (LOW, LOW, LOW)}])
+    with pytest.raises(BundleError, match=r"not for TensorRT-RTX: x: \(N, T, 3\) changes its size"):
+        check(path, "rtx")
+    with pytest.raises(BundleError, match=r"axis 1 of the profile must be smallest"):
+        check(path, "rtx", [{"x": (LOW, USUAL, HIGH)}, {"x": (USUAL, LOW, HIGH)}])
 
 
 def test_files_that_are_no_model(tmp_path: Path) -> None:
