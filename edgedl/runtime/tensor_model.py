@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from edgedl.spec import ModelSpec, TensorSpec
 
 
+_BECOME = {"f": "fiub", "i": "iub", "u": "iub", "b": "b"}
+"""Kind of an input to kinds of arrays that may become it, if each value can be held."""
+
+
 class TensorModel:
     """The model, see ``edgedl.runtime.model.Model``.
 
@@ -82,11 +86,13 @@ def _fitted(array: Array, spec: TensorSpec) -> Array:
         for size, wanted in zip(found.shape, spec.shape, strict=True)
     )
     wanted_type = np.dtype(spec.dtype)
-    if not sizes_fit or not np.can_cast(array.dtype, wanted_type, "same_kind"):
+    if not sizes_fit or array.dtype.kind not in _BECOME[wanted_type.kind]:
         msg = f"input {_spelled(spec)} is expected; got {array.shape} {array.dtype}"
         raise UsageError("E110", msg)
-    cast = np.asarray(found, wanted_type, order="C")
-    if wanted_type.kind in "iu" and not np.array_equal(cast, found):
+    with np.errstate(over="ignore"):
+        cast = np.asarray(found, wanted_type, order="C")
+    is_kept = np.isfinite(cast).all() if wanted_type.kind == "f" else np.array_equal(cast, found)
+    if not is_kept:
         msg = f"input {spec.name!r} has values that {spec.dtype} cannot hold: up to {array.max()}"
         raise UsageError("E110", msg)
     return cast
