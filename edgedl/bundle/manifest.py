@@ -51,8 +51,9 @@ class Parent:
     """What the bundle was made from.
 
     Attributes:
-        kind: ``"run"`` or ``"bundle"``.
-        sha256: Digest of the parent: of a run's weights file, of a bundle's manifest.
+        kind: ``"run"``, ``"bundle"`` or ``"model"``.
+        sha256: Digest of the parent: of a run's weights file, of a bundle's manifest, of a model's
+            file.
     """
 
     kind: str

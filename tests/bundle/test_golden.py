@@ -8,7 +8,6 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -24,9 +23,7 @@ from edgedl.bundle.golden import (
     write_golden,
 )
 from edgedl.errors import BundleError
-
-if TYPE_CHECKING:
-    from edgedl.spec import ModelSpec
+from edgedl.spec import ImageSpec, ModelSpec
 
 
 @pytest.fixture
@@ -208,3 +205,47 @@ def test_an_empty_text_is_a_text(tmp_path: Path) -> None:
     write_golden(tmp_path, [GoldenSample("one", Given(text=""), "", expected)])
     (found,) = parse_golden(lambda name: (tmp_path / name).read_bytes(), WARMTH)
     assert found.given.text == ""
+
+
+TENSOR = ModelSpec(task="tensor")
+
+
+def tensor_sample() -> GoldenSample:
+    given = {"a:0": np.float32([[1, 2]]), "dir/n": np.array(3, np.int64), "file": np.array([True])}
+    arrays = {"ids": np.array([2**40], np.int64), "y": np.zeros((1, 2), np.float64)}
+    digest = tensor_sha256(given)
+    return GoldenSample("one", Given(arrays=given), digest, {"fp32": Expected({}, arrays)})
+
+
+def parsed(folder: Path, spec: ModelSpec) -> GoldenSample:
+    (found,) = parse_golden(lambda name: (folder / name).read_bytes(), spec)
+    return found
+
+
+def test_arrays_of_a_tensor_model_keep_names_types_and_shapes(tmp_path: Path) -> None:
+    wanted = tensor_sample()
+    write_golden(tmp_path, [wanted])
+    found = parsed(tmp_path, TENSOR)
+    assert tensor_sha256(found.given.arrays) == found.input_sha256 == wanted.input_sha256
+    for got, right in (
+        (found.given.arrays, wanted.given.arrays),
+        (found.expected["fp32"].arrays, wanted.expected["fp32"].arrays),
+    ):
+        assert list(got) == list(right)
+        for name, array in right.items():
+            assert (got[name].dtype, got[name].shape) == (array.dtype, array.shape)
+            np.testing.assert_array_equal(got[name], array)
+
+
+def test_the_digest_of_several_inputs_knows_names_and_order() -> None:
+    a, b = np.float32([1]), np.float32([2])
+    digests = {tensor_sha256(t) for t in ({"a": a, "b": b}, {"b": b, "a": a}, {"a": b, "b": a})}
+    assert len(digests) == 3
+
+
+def test_a_tensor_model_needs_arrays_and_others_have_none(tmp_path: Path) -> None:
+    write_golden(tmp_path, [tensor_sample()])
+    for other in (HEAT, ModelSpec(task="tensor", image=ImageSpec(size_hw=(2, 2)))):
+        with pytest.raises(BundleError, match="golden set cannot be read") as caught:
+            parsed(tmp_path, other)
+        assert caught.value.code == "E418"
