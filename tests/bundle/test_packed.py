@@ -219,7 +219,9 @@ def test_a_list_of_members_that_is_too_long_is_not_read(
 
 def test_a_zip64_is_not_read(zipped: Path) -> None:
     raw = zipped.read_bytes()
-    zipped.write_bytes(raw[:-22] + b"PK\6\7" + bytes(16) + raw[-22:])
+    locator, size = b"PK\x06\x07" + bytes(16), struct.unpack("<L", raw[-10:-6])[0]
+    end = raw[-22:-10] + struct.pack("<L", size + len(locator)) + raw[-6:]
+    zipped.write_bytes(raw[:-22] + locator + end)
     refused(zipped, "E402", "no packed bundle as edgedl writes it")
 
 

@@ -449,6 +449,12 @@ def test_profiles(profile: Any, says: str | None) -> None:
     assert lint(graph, "cpu", profile) == ()
 
 
+def test_a_profile_must_have_every_input_that_changes() -> None:
+    graph = one("Relu", ("y", T.FLOAT, ("N", 3)), ("x", T.FLOAT, ("N", 3)))
+    assert lint(graph, "rtx") == ()
+    assert [f.rule for f in lint(graph, "rtx", {})] == ["profile"]
+
+
 def spec(name: str, *shape: int | str) -> TensorSpec:
     return TensorSpec(name=name, dtype="float32", shape=shape)
 
