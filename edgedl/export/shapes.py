@@ -50,7 +50,7 @@ def try_shapes(path: Path, profile: Profile | None = None) -> None:
             except EdgedlError as err:
                 msg = f"{where}: {err}; export it again with its dynamic axes named"
                 raise BundleError("E413", msg) from err
-            _check_outputs(declared, {**feeds, **found}, where)
+            _check_outputs(declared, feeds, found, where)
     finally:
         session.close()
 
@@ -75,17 +75,20 @@ def _feed(spec: TensorSpec, profile: Profile, index: int, path: Path) -> npt.NDA
 
 def _check_outputs(
     declared: Mapping[str, tuple[int | str, ...]],
+    feeds: Mapping[str, npt.NDArray[Any]],
     found: Mapping[str, npt.NDArray[Any]],
     where: str,
 ) -> None:
-    """Compare shapes with what is declared: sizes with sizes, and equal names with each other."""
+    """Compare shapes with what is declared: sizes with sizes, and names with those of inputs."""
     named: dict[int | str, int] = {}
-    for name, shape in declared.items():
-        got = found[name].shape
-        fits = len(shape) == len(got)
-        for size, number in zip(shape, got, strict=False):
-            wanted = size if isinstance(size, int) else named.setdefault(size, number)
-            fits = fits and (size == "?" or wanted == number)
+    for name, feed in feeds.items():
+        named |= dict(zip(declared[name], feed.shape, strict=True))
+    for name, array in found.items():
+        sizes = [named.get(size, size) for size in declared[name]]
+        fits = len(sizes) == array.ndim and all(
+            not isinstance(size, int) or size == number
+            for size, number in zip(sizes, array.shape, strict=True)
+        )
         if not fits:
-            msg = f"{where}: {name} is declared {shape}, got {got}; export it again"
-            raise BundleError("E413", msg)
+            msg = f"{where}: {name} is declared {declared[name]}, got {array.shape}"
+            raise BundleError("E413", f"{msg}; export it again")

@@ -40,6 +40,11 @@ def test_sizes_that_work(tmp_path: Path) -> None:
     try_shapes(save(tmp_path / "m.onnx", gather, ["N"], ["N", 3], TensorProto.INT64, table=table))
 
 
+def test_names_of_outputs_alone_say_nothing(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Reshape", ["x", "shape"], ["y"])]
+    try_shapes(save(tmp_path / "m.onnx", nodes, ["N", 6], ["k", "k"], shape=np.int64([-1, 3])))
+
+
 @pytest.mark.parametrize(("folded", "size", "count"), [(1, "usual", 2), (2, "smallest", 1)])
 def test_a_batch_that_was_folded_into_the_graph(
     tmp_path: Path, folded: int, size: str, count: int
