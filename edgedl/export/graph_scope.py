@@ -30,6 +30,7 @@ class Scope:
         uint8_inputs: Those of them that are uint8.
         opset: Version of ONNX's own operators.
         functions: Domain and name of the model's own functions.
+        inside: Operators of the nodes that hold the graph, the outermost first.
     """
 
     nodes: Sequence[Any]
@@ -42,6 +43,7 @@ class Scope:
     uint8_inputs: frozenset[str]
     opset: int
     functions: frozenset[tuple[str, str]]
+    inside: tuple[str, ...] = ()
 
     def value(self, name: str) -> npt.NDArray[Any] | None:
         """Return a constant, None if the tensor is computed."""
@@ -147,7 +149,7 @@ def scopes_of(model: onnx.ModelProto) -> Iterator[Scope]:
     yield from _walk(inferred.graph, nothing)
 
 
-def _walk(graph: Any, outer: Scope) -> Iterator[Scope]:
+def _walk(graph: Any, outer: Scope, inside: tuple[str, ...] = ()) -> Iterator[Scope]:
     types: dict[str, int] = {t.name: t.data_type for t in graph.initializer}
     shapes: dict[str, Sequence[int | None]] = {t.name: tuple(t.dims) for t in graph.initializer}
     constants = {t.name: t for t in graph.initializer}
@@ -173,9 +175,10 @@ def _walk(graph: Any, outer: Scope) -> Iterator[Scope]:
         uint8_inputs=outer.uint8_inputs,
         opset=outer.opset,
         functions=outer.functions,
+        inside=inside,
     )
     yield scope
     for node in graph.node:
         for item in node.attribute:
             for inner in (*([item.g] if item.HasField("g") else []), *item.graphs):
-                yield from _walk(inner, scope)
+                yield from _walk(inner, scope, (*inside, node.op_type))

@@ -109,7 +109,7 @@ def rules_for(target: Target) -> tuple[Rule, ...]:
     common = (_training, _mixed_types)
     if target == "cpu":
         return (*common, _cpu_domain, _cpu_quantised, _cpu_half_scale)
-    own = (_unread, _quantiser, _uint8, _operators, _recurrent, _shape_input, _loops)
+    own = (_unread, _quantiser, _uint8, _operators, _recurrent, _shape_input, _loops, _nested)
     return (*common, *own)
 
 
@@ -349,6 +349,15 @@ def _loops(node: Any, scope: Scope, target: Target) -> Iterator[Finding]:
             "carry a buffer of fixed size through the rounds instead"
         )
         yield of_node("error", "dynamic-scan", node, text)
+
+
+def _nested(node: Any, scope: Scope, target: Target) -> Iterator[Finding]:
+    if target == "rtx" and node.op_type == "If" and "If" in scope.inside:
+        text = (
+            "lies inside another If, which TensorRT-RTX 1.7 does not always build where sizes "
+            "change; make a condition constant, or choose outside the graph"
+        )
+        yield of_node("warning", "nested-if", node, text)
 
 
 def _is_quantiser(node: Any) -> bool:

@@ -412,6 +412,24 @@ def test_an_error_in_a_branch_is_found() -> None:
     assert lint(graph, "cpu") == ()
 
 
+def test_an_if_inside_an_if() -> None:
+    def branch(name: str, made: Any) -> Any:
+        info = helper.make_tensor_value_info(name, T.FLOAT, ["N"])
+        return helper.make_graph([made], name, [], [info])
+
+    def choose(name: str, depth: int) -> Any:
+        if not depth:
+            return node("Relu", ["x"], [name])
+        ways = [branch(name + way, choose(name + way, depth - 1)) for way in "ab"]
+        return node("If", ["c"], [name], then_branch=ways[0], else_branch=ways[1])
+
+    ins = [("x", T.FLOAT, ("N",)), ("c", T.BOOL, ())]
+    graphs = [model([choose("y", depth)], ins, [("y", T.FLOAT, ("N",))]) for depth in (1, 2)]
+    assert [said(graph) for graph in graphs] == ["", "warning nested-if"]
+    assert [f.node for f in lint(graphs[1], "rtx")] == ["ya", "yb"]
+    assert said(graphs[1], "trt10") == ""
+
+
 def test_errors_come_first_and_read_as_a_sentence() -> None:
     graph = quantised(bias=True)
     graph.graph.node.add(op_type="Gather", input=["w", "i"], output=["unused"])
