@@ -51,7 +51,8 @@ def _of(quantization: Quantization) -> Iterator[str]:
     for tried in quantization.tries:
         speed = f", {tried.speedup:.2f}x as fast as fp32" if tried.speedup else ""
         taken = "  <- taken" if tried.recipe == quantization.recipe else ""
-        yield f"  {tried.recipe}: lost {_lost(tried.lost)} while choosing{speed}{taken}"
+        error = f"outputs change by {100 * tried.error:.3g} %"
+        yield f"  {tried.recipe}: lost {_lost(tried.lost)} while choosing, {error}{speed}{taken}"
     shown = quantization.layers[:SHOWN]
     if quantization.layers:
         yield f"  the layers that lose most, of {len(quantization.layers)}, each alone in INT8:"

@@ -161,11 +161,13 @@ class TryRecord:
 
     Attributes:
         recipe: The way in words: how ranges were chosen, how many layers stayed in float.
+        error: Root mean square of what the graphs' outputs change by, as a part of their own.
         lost: Against fp32 on the samples settings were chosen by, by the rule of ``--max-drop``.
         speedup: Times as fast as fp32 on the exporting machine, null where it was not timed.
     """
 
     recipe: str
+    error: float
     lost: float
     speedup: float | None = None
 

@@ -196,7 +196,10 @@ def _calibration(job: Job, candidates: Sequence[Candidate]) -> Calibration | Non
 
 def _quantization(search: Search) -> Quantization:
     """Return what was looked at as the manifest has it."""
-    tries = [TryRecord(recipe=str(t.recipe), lost=t.lost, speedup=t.speedup) for t in search.tries]
+    tries = [
+        TryRecord(recipe=str(t.recipe), error=t.error, lost=t.lost, speedup=t.speedup)
+        for t in search.tries
+    ]
     layers = [
         LayerRecord(
             role=layer.place[0],

@@ -46,6 +46,7 @@ def _tried(manifest: Manifest, metric: Metric) -> str:
             [
                 escape(precision),
                 escape(tried.recipe),
+                f"{100 * tried.error:.3g} %",
                 metric.show_drop(tried.lost),
                 f"{tried.speedup:.2f}×" if tried.speedup else "–",
                 "taken" if tried.recipe == found.recipe else "",
@@ -58,10 +59,11 @@ def _tried(manifest: Manifest, metric: Metric) -> str:
     if not rows:
         return ""
     note = (
-        "Ways to choose ranges, and how many layers stay in float, in the order they were tried, "
-        "judged on samples other than the held-out ones. The first that is good enough is taken."
+        "Ways to choose ranges, in the order of what they change the outputs by, then how many "
+        "layers stay in float; judged on samples other than the held-out ones. The first that is "
+        "good enough is taken."
     )
-    head = ["precision", "way", "lost", "times as fast as fp32", ""]
+    head = ["precision", "way", "outputs change by", "lost", "times as fast as fp32", ""]
     return section("How INT8 was found", note, table(head, rows))
 
 

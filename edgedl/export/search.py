@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 from edgedl.export.quantize import Recipe, recipes_for, write_int8
 from edgedl.export.replay import feeds_of
-from edgedl.export.sensitivity import Layer, rank_layers
+from edgedl.export.sensitivity import Layer, output_error, rank_layers
 from edgedl.export.speed import time_answers
 from edgedl.timing import machine_facts
 
 if TYPE_CHECKING:
     from edgedl.export.job import Job
-    from edgedl.export.replay import Feeds
 
 BOUND = {"points": 0.1, "relative": 0.5, "std": 1.0}
 """An INT8 graph that loses more on the samples settings are chosen by is made more carefully."""
@@ -32,11 +31,14 @@ class Try:
 
     Attributes:
         recipe: The way.
+        error: What the outputs of the graphs change by, see ``output_error``; of several graphs
+            the largest.
         lost: By the rule of ``--max-drop``, on the samples settings are chosen by.
         speedup: Times as fast as fp32, where it was timed.
     """
 
     recipe: Recipe
+    error: float
     lost: float
     speedup: float | None = None
 
@@ -59,79 +61,94 @@ class Search:
 def quantize(job: Job, precision: str) -> Search:
     """Write the graphs of an INT8 precision so that they keep the quality, if that can be done.
 
-    Ranges are tried in the order of ``recipes_for``. If none is good enough, layers are ranked by
-    what they lose, and the fewest of the worst that suffice go back to float, found by bisection;
-    a graph that is no faster than fp32 then is not looked at further. This follows NNCF's
-    "quantization with accuracy control", which reverts the worst operations until the drop is met.
+    The ways of ``recipes_for`` are tried in the order of what they change the outputs by. If none
+    is good enough, layers are ranked by what they lose, and the fewest of the worst that suffice
+    go back to float, found by bisection; a graph that is no faster than fp32 then is not looked at
+    further. This follows NNCF's "quantization with accuracy control", which reverts the worst
+    operations until the drop is met.
     """
-    bound = min(BOUND[job.metric.unit], job.options.max_drop)
-    tries = []
-    for recipe in recipes_for(precision, machine_facts(), job.prepared):
-        tries.append(_try(job, precision, recipe))
-        if tries[-1].lost <= bound or not job.origin.is_sampled:
-            return Search(recipe, tries)
-    best = min(tries, key=lambda one: one.lost)
+    search = _Search(job, precision)
+    recipes = recipes_for(precision, machine_facts(), job.prepared)
+    for recipe in sorted(recipes, key=search.error):
+        if search.look_at(recipe).lost <= search.bound:
+            return Search(recipe, search.tries)
+    best = min(search.tries, key=lambda one: one.lost)
     job.say(f"ranking the layers of {precision} by what they lose")
-    layers = rank_layers(precision, best.recipe, job.prepared, _feeds(job))
-    recipe = _fewest_in_float(job, precision, best.recipe, layers, bound, tries)
-    _write(job, precision, recipe)
-    return Search(recipe, tries, layers)
+    layers = rank_layers(precision, best.recipe, job.prepared, search.feeds)
+    recipe = search.fewest_in_float(best.recipe, layers)
+    search.write(recipe)
+    return Search(recipe, search.tries, layers)
 
 
-def _fewest_in_float(
-    job: Job,
-    precision: str,
-    recipe: Recipe,
-    layers: Sequence[Layer],
-    bound: float,
-    tries: list[Try],
-) -> Recipe:
-    """Return the recipe with the fewest layers in float that meets ``bound``.
+class _Search:
+    """The way through the recipes of one precision.
 
-    If there is none, return the one that loses least.
+    Attributes:
+        bound: What may be lost on the samples settings are chosen by.
+        feeds: A few inputs of each graph, spread over what it sees.
+        tries: What was looked at so far.
     """
-    good: Recipe | None = None
-    too_few, enough = 0, len(layers)
-    while enough - too_few > 1:
-        count = (too_few + enough) // 2
-        in_float = tuple(layer.place for layer in layers[:count])
-        tries.append(_try(job, precision, replace(recipe, in_float=in_float), is_timed=True))
-        is_slow = tries[-1].speedup is not None and tries[-1].speedup <= 1
-        if tries[-1].lost <= bound and not is_slow:
-            good, enough = tries[-1].recipe, count
-        elif is_slow:  # and so is all with more of them
-            enough = count
-        else:
-            too_few = count
-    return good or min(tries, key=lambda one: one.lost).recipe
 
+    def __init__(self, job: Job, precision: str) -> None:
+        self.job, self.precision = job, precision
+        self.bound = min(BOUND[job.metric.unit], job.options.max_drop)
+        self.tries: list[Try] = []
+        with job.open("fp32") as model:
+            seen = feeds_of(model, job.choosing.tensors[:_RANKED_BY])
+        self.feeds = {role: given[:: max(1, len(given) // _FEEDS)] for role, given in seen.items()}
+        with job.sessions("fp32") as fp32:
+            self._expected = {
+                role: [fp32[role].run(one) for one in given] for role, given in self.feeds.items()
+            }
 
-def _try(job: Job, precision: str, recipe: Recipe, *, is_timed: bool = False) -> Try:
-    _write(job, precision, recipe)
-    found = job.judge(precision, job.choosing).main
-    lost = job.metric.drop(found, job.chosen_against)
-    speedup = _speedup(job, precision) if is_timed and precision == "int8-cpu" else None
-    speed = "" if speedup is None else f", {speedup:.2f}x as fast as fp32"
-    job.say(f"{precision} ({recipe}): loses {job.metric.show_drop(lost)}{speed}")
-    return Try(recipe, lost, speedup)
+    def write(self, recipe: Recipe) -> None:
+        """Write the graphs."""
+        for role, prepared in self.job.prepared.items():
+            write_int8(self.precision, prepared, self.job.path(role, self.precision), recipe)
 
+    def error(self, recipe: Recipe) -> float:
+        """Return what the outputs change by; the graphs are those of ``recipe`` afterwards."""
+        self.write(recipe)
+        with self.job.sessions(self.precision) as found:
+            return max(
+                output_error(found[role], given, self._expected[role])
+                for role, given in self.feeds.items()
+            )
 
-def _speedup(job: Job, precision: str) -> float:
-    with ExitStack() as stack:
-        models = {name: stack.enter_context(job.open(name)) for name in ("fp32", precision)}
-        times = time_answers(models, job.choosing.tensors, _ROUNDS, warmup=5)
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    return medians["fp32"] / medians[precision]
+    def look_at(self, recipe: Recipe, *, is_timed: bool = False) -> Try:
+        """Quantise by a recipe, judge it, and time it if that makes sense on this machine."""
+        job, error = self.job, self.error(recipe)
+        found = job.judge(self.precision, job.choosing).main
+        lost = job.metric.drop(found, job.chosen_against)
+        speedup = self._speedup() if is_timed and self.precision == "int8-cpu" else None
+        speed = "" if speedup is None else f", {speedup:.2f}x as fast as fp32"
+        job.say(f"{self.precision} ({recipe}): loses {job.metric.show_drop(lost)}{speed}")
+        self.tries.append(Try(recipe, error, lost, speedup))
+        return self.tries[-1]
 
+    def fewest_in_float(self, recipe: Recipe, layers: Sequence[Layer]) -> Recipe:
+        """Return the recipe with the fewest layers in float that meets the bound.
 
-def _feeds(job: Job) -> dict[str, list[Feeds]]:
-    """Return a few inputs of each graph, spread over what it sees."""
-    with job.open("fp32") as model:
-        feeds = feeds_of(model, job.choosing.tensors[:_RANKED_BY])
-    return {role: given[:: max(1, len(given) // _FEEDS)] for role, given in feeds.items()}
+        If there is none, return the one that loses least.
+        """
+        good: Recipe | None = None
+        too_few, enough = 0, len(layers)
+        while enough - too_few > 1:
+            count = (too_few + enough) // 2
+            in_float = tuple(layer.place for layer in layers[:count])
+            tried = self.look_at(replace(recipe, in_float=in_float), is_timed=True)
+            is_slow = tried.speedup is not None and tried.speedup <= 1
+            if tried.lost <= self.bound and not is_slow:
+                good, enough = tried.recipe, count
+            elif is_slow:  # and so is all with more of them
+                enough = count
+            else:
+                too_few = count
+        return good or min(self.tries, key=lambda one: one.lost).recipe
 
-
-def _write(job: Job, precision: str, recipe: Recipe) -> None:
-    job.say(f"quantising {precision} ({recipe})")
-    for role, prepared in job.prepared.items():
-        write_int8(precision, prepared, job.path(role, precision), recipe)
+    def _speedup(self) -> float:
+        with ExitStack() as stack:
+            models = {n: stack.enter_context(self.job.open(n)) for n in ("fp32", self.precision)}
+            times = time_answers(models, self.job.choosing.tensors, _ROUNDS, warmup=5)
+        medians = {name: statistics.median(values) for name, values in times.items()}
+        return medians["fp32"] / medians[self.precision]

@@ -68,14 +68,23 @@ def rank_layers(
                 others = tuple(other for other in every if other != place)
                 write_int8(precision, prepared, path, replace(recipe, in_float=others))
                 session = open_session(path, "onnxruntime")
-                error = _error(session, feeds[role], expected)
+                error = output_error(session, feeds[role], expected)
                 session.close()
                 layers.append(_layer(precision, prepared, place, error))
     return sorted(layers, key=lambda layer: -layer.error)
 
 
-def _error(session: Session, feeds: Sequence[Feeds], expected: Sequence[Feeds]) -> float:
-    """Return the largest relative error of an output, see ``Layer``."""
+def output_error(session: Session, feeds: Sequence[Feeds], expected: Sequence[Feeds]) -> float:
+    """Return what a graph's outputs differ by: root mean square, as a part of the outputs' own.
+
+    Args:
+        session: The graph.
+        feeds: Its inputs.
+        expected: The outputs of the float graph.
+
+    Returns:
+        Of several outputs the largest.
+    """
     lost: dict[str, float] = {}
     whole: dict[str, float] = {}
     for one, wanted in zip(feeds, expected, strict=True):
