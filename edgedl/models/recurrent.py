@@ -103,7 +103,7 @@ class SummingCell(Cell):
 class RnnCell(SummingCell):
     """h' = tanh(W x + U h + b)."""
 
-    def next(self, total: Tensor, state: State) -> State:
+    def next(self, total: Tensor, _state: State) -> State:
         """Return the next (h,)."""
         return (torch.tanh(total),)
 
