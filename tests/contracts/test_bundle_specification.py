@@ -134,7 +134,10 @@ def table(tiny_bundle: Path, relist: Callable[..., None]) -> dict[str, Any]:
     layer = LayerRecord(
         role="step", node="n", operator="MatMul", error=0.1, extent=(-1.0, 2.0), bulk=(-0.5, 1.0)
     )
-    tries = (TryRecord(recipe="minmax", lost=0.5, speedup=2.0), TryRecord(recipe="mse", lost=0.1))
+    tries = tuple(
+        TryRecord(recipe=name, error=0.1, lost=0.5, speedup=speedup)
+        for name, speedup in (("minmax", 2.0), ("mse", None))
+    )
     precisions = Manifest.parse((tiny_bundle / "manifest.json").read_bytes()).precisions
     (tiny_bundle / "engines" / "rtx-1.7").mkdir(parents=True)
     (tiny_bundle / "engines" / "rtx-1.7" / "step.engine").write_bytes(b"plan")
