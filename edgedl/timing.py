@@ -142,7 +142,7 @@ def machine_facts() -> dict[str, Any]:
         "arch": platform.machine(),
         "cpu_features": features,
         "cores": os.cpu_count(),
-        "cores_allowed": _allowed_cores(),
+        "cores_allowed": allowed_cores(),
         "memory_gib": _memory_gib(_text("/proc/meminfo")),
         "governor": _text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip() or None,
         "gpu": _gpu(),
@@ -187,10 +187,11 @@ def _cpu(cpuinfo: str) -> tuple[str, list[str]]:
     return fields.get("model name", ""), [name for name in CPU_FEATURES if name in flags]
 
 
-def _allowed_cores() -> int | None:
+def allowed_cores() -> int:
+    """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
-    return os.cpu_count()
+    return os.cpu_count() or 1
 
 
 def _memory_gib(meminfo: str) -> float | None:

@@ -17,6 +17,7 @@ from edgedl.export.replay import feeds_of
 from edgedl.export.to_onnx import graph_name
 from edgedl.runtime.model import open_model
 from edgedl.runtime.session import Session, open_session
+from edgedl.timing import allowed_cores
 from edgedl.train.captioning import MAX_TOKENS
 
 if TYPE_CHECKING:
@@ -133,24 +134,24 @@ class Job:
         return {role: self.path(role, precision) for role in self.spec.roles}
 
     @contextmanager
-    def sessions(self, precision: str) -> Iterator[dict[str, Session]]:
-        """Open the graphs of a precision on ONNX Runtime, one thread."""
+    def sessions(self, precision: str, threads: int = 1) -> Iterator[dict[str, Session]]:
+        """Open the graphs of a precision on ONNX Runtime; times are taken with one thread."""
         with ExitStack() as stack:
             opened = {}
             for role, path in self.paths(precision).items():
-                opened[role] = open_session(path, "onnxruntime")
+                opened[role] = open_session(path, "onnxruntime", threads)
                 stack.callback(opened[role].close)
             yield opened
 
     @contextmanager
-    def open(self, precision: str) -> Iterator[Model]:
+    def open(self, precision: str, threads: int = 1) -> Iterator[Model]:
         """Open the model of a precision."""
-        with self.sessions(precision) as sessions:
+        with self.sessions(precision, threads) as sessions:
             yield open_model(self.spec, sessions, self.decode)
 
     def judge(self, precision: str, samples: Evaluation) -> Measurement:
-        """Return the quality of a precision."""
-        with self.open(precision) as model:
+        """Return the quality of a precision; with all cores, for the numbers are the same."""
+        with self.open(precision, allowed_cores()) as model:
             return samples.measure(model)
 
     def _samples(self, split: str, limit: int) -> Evaluation:

@@ -70,7 +70,7 @@ def quantize(job: Job, precision: str) -> Search:
     search = _Search(job, precision)
     recipes = recipes_for(precision, machine_facts(), job.prepared)
     for recipe in sorted(recipes, key=search.error):
-        if search.look_at(recipe).lost <= search.bound:
+        if search.look_at(recipe).lost <= search.bound or not job.origin.is_sampled:
             return Search(recipe, search.tries)
     best = min(search.tries, key=lambda one: one.lost)
     job.say(f"ranking the layers of {precision} by what they lose")
