@@ -54,7 +54,7 @@ def model(request: pytest.FixtureRequest) -> str:
 def options(model: str, folder: Path, **more: Any) -> ExportOptions:
     notes = folder / "spec.toml"
     notes.write_text(f"[inputs]\n{SIZES[model]}\n")
-    return ExportOptions(rounds=30, spec=notes, **more)
+    return ExportOptions(rounds=30, held_out=16, calibration=8, spec=notes, **more)
 
 
 @pytest.fixture(scope="module")
