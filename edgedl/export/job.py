@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from edgedl.bundle.manifest import DecodeOptions
 from edgedl.evaluate import Evaluation, Measurement, Metric, main_metric
 from edgedl.export.calibrate import Calibration, calibration_of
+from edgedl.export.equalize import find_pairs
 from edgedl.export.quantize import Prepared, prepare
 from edgedl.export.replay import feeds_of
 from edgedl.export.to_onnx import graph_name
@@ -124,6 +125,17 @@ class Job:
         self.say("looking at what the tensors hold on calibration samples")
         paths = self.paths("fp32")
         return {role: prepare(role, path, self.feeds[role]) for role, path in paths.items()}
+
+    @cached_property
+    def equalized(self) -> dict[str, Prepared]:
+        """Return the same with channels made alike, of graphs where that can be done."""
+        able = [role for role, one in self.prepared.items() if find_pairs(one.model)]
+        if able:
+            self.say(f"making channels of {' and '.join(able)} alike")
+        return {
+            role: prepare(role, self.path(role, "fp32"), self.feeds[role], equalized=True)
+            for role in able
+        }
 
     def path(self, role: str, precision: str) -> Path:
         """Return where a graph lies."""

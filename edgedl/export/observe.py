@@ -6,7 +6,7 @@ No activation is stored, and all ways to choose a range read the same histograms
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -119,18 +119,31 @@ def observe(
         DataError: E355 a tensor becomes infinite or NaN on these samples.
     """
     histograms = {name: Histogram() for name in names}
-    given = {value.name for value in model.graph.input}
-    session = _session_with_outputs(model, [name for name in histograms if name not in given])
-    outputs = [value.name for value in session.get_outputs() if value.name in histograms]
-    for one in feeds:
-        found: Mapping[str, Any] = dict(zip(outputs, session.run(outputs, one), strict=True))
+    for found in run_with_outputs(model, list(histograms), feeds):
         for name, histogram in histograms.items():
             try:
-                histogram.add(found[name] if name in found else one[name])
+                histogram.add(found[name])
             except DataError as err:
                 msg = f"tensor {name!r} {err} on calibration samples"
                 raise DataError("E355", msg) from None
     return histograms
+
+
+def run_with_outputs(
+    model: onnx.ModelProto, names: Sequence[str], feeds: Sequence[Feeds]
+) -> Iterator[Mapping[str, Any]]:
+    """Run a graph over samples; yield for each feed what the tensors ``names`` hold.
+
+    Args:
+        model: Left as it is.
+        names: Of tensors in it, inputs among them.
+        feeds: Inputs of the graph.
+    """
+    given = {value.name for value in model.graph.input}
+    inside = [name for name in names if name not in given]
+    session = _session_with_outputs(model, inside)
+    for one in feeds:
+        yield {**one, **dict(zip(inside, session.run(inside, one), strict=True))}
 
 
 def _session_with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> Any:

@@ -27,6 +27,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from edgedl.export.conv_transpose import rewrite_conv_transposes
+from edgedl.export.equalize import equalize
 from edgedl.export.observe import Histogram, observe
 from edgedl.export.order import sort_nodes
 from edgedl.export.ranges import METHODS, Method, range_of
@@ -56,11 +57,13 @@ class Recipe:
     Attributes:
         method: See ``range_of``; ``weights only`` needs no samples, activations are quantised as
             they come.
+        equalized: Channels are made alike first, see ``equalize``.
         reduce_range: Seven bits of weights instead of eight; see ``saturates``.
         in_float: The products that are left alone.
     """
 
     method: Method | Literal["weights only"] = "minmax"
+    equalized: bool = False
     reduce_range: bool = False
     in_float: tuple[Place, ...] = ()
 
@@ -68,7 +71,8 @@ class Recipe:
         bits = ", 7-bit weights" if self.reduce_range else ""
         many = "" if len(self.in_float) == 1 else "s"
         kept = f", {len(self.in_float)} layer{many} in float" if self.in_float else ""
-        return f"{self.method}{bits}{kept}"
+        alike = ", channels equalized" if self.equalized else ""
+        return f"{self.method}{alike}{bits}{kept}"
 
 
 @dataclass(frozen=True)
@@ -141,18 +145,23 @@ def saturates(machine: Mapping[str, Any]) -> bool:
     return machine["arch"] in ("x86_64", "AMD64") and not ("vnni" in features or "amx" in features)
 
 
-def prepare(role: str, source: Path, feeds: Sequence[Feeds]) -> Prepared:
+def prepare(
+    role: str, source: Path, feeds: Sequence[Feeds], *, equalized: bool = False
+) -> Prepared:
     """Tidy a graph up and look at what its tensors hold; once for all precisions and recipes.
 
     Args:
         role: The graph's role.
         source: It, in float.
         feeds: Its inputs on calibration samples.
+        equalized: Make channels alike first, where that can be done.
 
     Raises:
         DataError: E355 a tensor becomes infinite or NaN on these samples.
     """
     model = _tidy(onnx.load(source))
+    if equalized:
+        equalize(model, feeds)
     for_cpu = _copy(model)
     for_cpu = _tidy(for_cpu) if rewrite_conv_transposes(for_cpu) else model
     histograms = observe(model, _of_interest(model), feeds)

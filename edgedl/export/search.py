@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from edgedl.export.quantize import Recipe, recipes_for, write_int8
+from edgedl.export.quantize import Prepared, Recipe, recipes_for, write_int8
 from edgedl.export.replay import feeds_of
 from edgedl.export.sensitivity import Layer, output_error, rank_layers
 from edgedl.export.speed import time_answers
@@ -61,23 +61,23 @@ class Search:
 def quantize(job: Job, precision: str) -> Search:
     """Write the graphs of an INT8 precision so that they keep the quality, if that can be done.
 
-    The ways of ``recipes_for`` are tried in the order of what they change the outputs by. If none
-    is good enough, layers are ranked by what they lose, and the fewest of the worst that suffice
-    go back to float, found by bisection; a graph that is no faster than fp32 then is not looked at
-    further. This follows NNCF's "quantization with accuracy control", which reverts the worst
-    operations until the drop is met.
+    The ways of ``recipes_for`` are tried in the order of what they change the outputs by, and again
+    with channels made alike. If none is good enough, layers are ranked by what they lose, and the
+    fewest of the worst that suffice go back to float, found by bisection; a graph that is no faster
+    than fp32 then is not looked at further. This follows NNCF's "quantization with accuracy
+    control", which reverts the worst operations until the drop is met.
     """
     search = _Search(job, precision)
     recipes = recipes_for(precision, machine_facts(), job.prepared)
     if not job.origin.is_sampled:  # never written: one look suffices to tell its number
         search.look_at(recipes[0])
         return Search(recipes[0], search.tries)
-    for recipe in sorted(recipes, key=search.error):
+    for recipe in search.in_order(recipes):
         if search.look_at(recipe).lost <= search.bound:
             return Search(recipe, search.tries)
     best = min(search.tries, key=lambda one: one.lost)
     job.say(f"ranking the layers of {precision} by what they lose")
-    layers = rank_layers(precision, best.recipe, job.prepared, search.feeds)
+    layers = rank_layers(precision, best.recipe, search.graphs(best.recipe), search.feeds)
     recipe = search.fewest_in_float(best.recipe, layers)
     search.write(recipe)
     return Search(recipe, search.tries, layers)
@@ -104,9 +104,24 @@ class _Search:
                 role: [fp32[role].run(one) for one in given] for role, given in self.feeds.items()
             }
 
+    def in_order(self, recipes: Sequence[Recipe]) -> Iterator[Recipe]:
+        """Yield the recipes by what they change the outputs by, then those of equalized graphs."""
+        yield from sorted(recipes, key=self.error)
+        ranged = [
+            one
+            for one in self.job.equalized.values()
+            if not one.finds_ranges_as_it_runs(self.precision)
+        ]
+        if ranged:
+            yield from sorted((replace(r, equalized=True) for r in recipes), key=self.error)
+
+    def graphs(self, recipe: Recipe) -> dict[str, Prepared]:
+        """Return what the graphs of a recipe are made from."""
+        return self.job.prepared | (self.job.equalized if recipe.equalized else {})
+
     def write(self, recipe: Recipe) -> None:
         """Write the graphs."""
-        for role, prepared in self.job.prepared.items():
+        for role, prepared in self.graphs(recipe).items():
             write_int8(self.precision, prepared, self.job.path(role, self.precision), recipe)
 
     def error(self, recipe: Recipe) -> float:

@@ -258,6 +258,7 @@ def test_seven_bit_weights(encoder: Prepared, step: Prepared, tmp_path: Path) ->
 
 def test_recipes_say_what_they_do() -> None:
     assert str(Recipe(reduce_range=True)) == "minmax, 7-bit weights"
+    assert str(Recipe(equalized=True)) == "minmax, channels equalized"
     assert str(Recipe(method="mse", in_float=(("step", "fc"),))) == "mse, 1 layer in float"
     two = (("step", "fc"), ("encoder", "conv"))
     assert str(Recipe(in_float=two)) == "minmax, 2 layers in float"

@@ -15,6 +15,7 @@ from edgedl.cli import main
 from edgedl.errors import BundleError
 from edgedl.evaluate import open_evaluation
 from edgedl.export import ExportOptions, export, pipeline, search
+from edgedl.export.job import Job
 from edgedl.export.quantize import Recipe, prepare, write_int8
 from edgedl.export.ranges import METHODS
 from edgedl.export.sensitivity import rank_layers
@@ -80,6 +81,7 @@ def mended(fragile: Run, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     with pytest.MonkeyPatch.context() as patch:
         for module in (pipeline, search):
             patch.setattr(module, "time_answers", timed)
+        patch.setattr(Job, "equalized", {})  # it would mend the network
         return export(fragile.path, tmp_path_factory.mktemp("out") / "x.edge", OPTIONS)
 
 
@@ -126,6 +128,17 @@ def test_the_graphs_are_those_of_the_recipe(mended: Bundle) -> None:
         assert graph.operators["DequantizeLinear"] >= weights
 
 
+def test_channels_made_alike_mend_it_without_float(fragile: Run, tmp_path: Path) -> None:
+    made = export(fragile.path, tmp_path / "x.edge", OPTIONS).manifest
+    for precision in ("int8-cpu", "int8-trt"):
+        found = made.quantization[precision]
+        assert "channels equalized" in found.recipe
+        assert found.layers == ()
+        assert found.tries[3].lost > 5
+        assert made.precisions[precision].drop_points <= 1
+    assert verify(tmp_path / "x.edge").passed
+
+
 def test_explained(mended: Bundle) -> None:
     text = "\n".join(explain(mended.manifest))
     assert "int8-cpu: written" in text
@@ -149,6 +162,7 @@ def test_the_command_explains(
 def test_one_that_cannot_be_mended_by_name_is_an_error(
     fragile: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(Job, "equalized", {})
     monkeypatch.setattr(search._Search, "fewest_in_float", lambda _self, recipe, _layers: recipe)
     options = dataclasses.replace(OPTIONS, precision="int8")
     with pytest.raises(BundleError, match="int8-cpu has accuracy") as caught:
@@ -160,6 +174,7 @@ def test_one_that_cannot_be_mended_by_name_is_an_error(
 def test_slower_than_fp32_is_not_looked_at_further(
     fragile: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(Job, "equalized", {})
     monkeypatch.setattr(
         search, "time_answers", lambda models, *_, **__: {m: [1.0 + (m != "fp32")] for m in models}
     )
