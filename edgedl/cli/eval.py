@@ -91,6 +91,9 @@ def _measure(args: argparse.Namespace, spec: Any, data: dict[str, Any], model: A
 
     if args.on_bad_sample and spec.task != "captioning":
         data["on_bad_sample"] = args.on_bad_sample
+    if not data and args.data is None and spec.task != "tensor":
+        msg = f"{args.model} was made of a model file and knows no data; name some: --data PATH"
+        raise UsageError("E132", msg)
     evaluation = open_evaluation(spec, data, args.split, args.limit, args.data)
     if not len(evaluation):
         place = args.data or data.get("path") or data.get("generated")

@@ -225,6 +225,8 @@ def test_a_classifier_of_pictures(
     assert main(["run", str(made.path), str(folder), "--json"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["label"] for line in lines] == list("abcd") * 8
+    assert main(["eval", str(made.path)]) == 2
+    assert "knows no data; name some: --data PATH" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
