@@ -81,7 +81,11 @@ def _eval_bundle(args: argparse.Namespace) -> tuple[Measurement, dict[str, str]]
     with explain_missing("evaluating a bundle"):
         from edgedl.runtime.pipeline import load
     with load(args.model, args.backend, args.precision) as pipeline:
-        data = dict(pipeline.bundle.manifest.data)
+        manifest = pipeline.bundle.manifest
+        if manifest.parent.kind == "model" and manifest.task != "tensor" and not args.data:
+            msg = f"{args.model} was made of a model file and knows no data; name some: --data PATH"
+            raise UsageError("E132", msg)
+        data = dict(manifest.data)
         measured = _measure(args, pipeline.bundle.model_spec, data, pipeline.model)
         return measured, {"backend": pipeline.backend, "precision": pipeline.precision}
 
@@ -91,9 +95,6 @@ def _measure(args: argparse.Namespace, spec: Any, data: dict[str, Any], model: A
 
     if args.on_bad_sample and spec.task != "captioning":
         data["on_bad_sample"] = args.on_bad_sample
-    if not data and args.data is None and spec.task != "tensor":
-        msg = f"{args.model} was made of a model file and knows no data; name some: --data PATH"
-        raise UsageError("E132", msg)
     evaluation = open_evaluation(spec, data, args.split, args.limit, args.data)
     if not len(evaluation):
         place = args.data or data.get("path") or data.get("generated")
