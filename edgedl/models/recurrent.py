@@ -81,8 +81,31 @@ class Cell(nn.Module):
         return after
 
 
+class Joined(nn.Module):
+    """Two products as one: of x and h with the weights of two layers beside each other.
+
+    Attributes:
+        in_features: Width of x and h together.
+    """
+
+    def __init__(self, of_x: nn.Linear, of_h: nn.Linear) -> None:
+        super().__init__()
+        self._layers = (of_x, of_h)  # in a tuple: their parameters are not this module's
+        self.in_features = of_x.in_features + of_h.in_features
+
+    def forward(self, x: Tensor, h: Tensor) -> Tensor:
+        """Return of_x(x) + of_h(h)."""
+        of_x, of_h = self._layers
+        weight = torch.cat((of_x.weight, of_h.weight), dim=1)
+        return functional.linear(torch.cat((x, h), dim=1), weight, of_x.bias)
+
+
 class SummingCell(Cell):
     """A cell that sees only the sum of the two products, so that a single step is one product."""
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__(inputs, hidden)
+        self.joined = Joined(self.inputs, self.state)
 
     def forward(self, given: Tensor, state: State) -> State:
         """Return the next state from ``given = inputs(x)`` (N, gates · H) and the one before."""
@@ -91,9 +114,7 @@ class SummingCell(Cell):
 
     def step(self, x: Tensor, state: State) -> State:
         """Return the next state from x (N, F) and the one before; for single steps."""
-        weight = torch.cat((self.inputs.weight, self.state.weight), dim=1)
-        both = torch.cat((x, state[0]), dim=1)
-        return self.next(functional.linear(both, weight, self.inputs.bias), state)
+        return self.next(self.joined(x, state[0]), state)
 
     def next(self, total: Tensor, state: State) -> State:
         """Return the next state from the sum of the products (N, gates · H) and the one before."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from edgedl.models.recurrent import Joined
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
@@ -136,6 +138,6 @@ def _macs(module: nn.Module, output: Tensor) -> int:
     if isinstance(module, nn.Conv2d):
         kernel = math.prod(module.kernel_size) * module.in_channels // module.groups
         return output.numel() * kernel
-    if isinstance(module, nn.Linear):
+    if isinstance(module, nn.Linear | Joined):
         return output.numel() * module.in_features
     return 0

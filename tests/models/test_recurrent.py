@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from edgedl.errors import ConfigError
-from edgedl.models.recurrent import Recurrent, RecurrentOptions
+from edgedl.models.recurrent import Recurrent, RecurrentOptions, cell_class
+from edgedl.models.summary import summarize
 
 TORCH = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 SHAPES = [(layers, both) for layers in (1, 2, 3) for both in (False, True)]
@@ -107,3 +108,21 @@ def test_impossible_shapes(change, text):
     with pytest.raises(ConfigError, match=text) as err:
         RecurrentOptions(**change)
     assert err.value.code == "E205"
+
+
+@pytest.mark.parametrize("kind", ["rnn", "lstm"])
+def test_a_single_step_is_counted_as_its_one_product(kind):
+    cell = cell_class(kind)(5, 7)
+    gates = {"rnn": 1, "lstm": 4}[kind]
+
+    class Step(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell = cell
+
+        def forward(self, x, h):
+            return self.cell.step(x, (h, h))[0]
+
+    found = summarize(Step(), (torch.zeros(3, 5), torch.zeros(3, 7)))
+    assert found.macs == (5 + 7) * gates * 7
+    assert found.parameters == sum(p.numel() for p in cell.parameters())
