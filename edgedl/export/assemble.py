@@ -26,7 +26,6 @@ from edgedl.bundle.manifest import (
     TryRecord,
 )
 from edgedl.errors import BundleError
-from edgedl.export.quantize import weights_only
 from edgedl.export.replay import margin
 from edgedl.export.report import ReportFacts, Sample, write_report
 from edgedl.export.to_onnx import read_facts
@@ -217,7 +216,8 @@ def _quantization(search: Search) -> Quantization:
 
 def _method(job: Job, precision: str, recipe: Recipe) -> str:
     """Return a recipe in words, and which graphs it found no ranges for."""
-    roles = [role for role in job.spec.roles if weights_only(precision, role)]
+    graphs = job.prepared.items()
+    roles = [role for role, graph in graphs if graph.finds_ranges_as_it_runs(precision)]
     rest = [] if recipe.method == "weights only" else [f"{role}: weights only" for role in roles]
     return ", ".join([str(recipe), *rest])
 

@@ -97,8 +97,13 @@ class Prepared:
         return self.for_cpu if precision == "int8-cpu" else self.model
 
     def finds_ranges_as_it_runs(self, precision: str) -> bool:
-        """Return whether activations get their ranges as it runs: in a single step on CPUs."""
-        return weights_only(precision, self.role)
+        """Return whether activations get their ranges anew in each call.
+
+        On CPUs that is so in graphs without convolutions: between products of recurrent cells
+        stands so much else that Q/DQ pairs cost more than they save.
+        """
+        kinds = {node.op_type for node in self.for_cpu.graph.node}
+        return precision == "int8-cpu" and not kinds & {"Conv", "ConvTranspose"}
 
 
 def recipes_for(
@@ -129,11 +134,6 @@ def places(precision: str, prepared: Prepared) -> tuple[Place, ...]:
         products = [n for n in products if n.name not in small and n.input[1] in weights]
     names = [node.name for node in products]
     return tuple((prepared.role, name) for name in names)
-
-
-def weights_only(precision: str, role: str) -> bool:
-    """Return whether a graph's activations get their ranges as it runs: a single step on CPUs."""
-    return precision == "int8-cpu" and role == "step"
 
 
 def saturates(machine: Mapping[str, Any]) -> bool:
@@ -194,7 +194,7 @@ def _of_interest(model: onnx.ModelProto) -> set[str]:
 def write_int8(precision: str, prepared: Prepared, out: Path, recipe: Recipe) -> None:
     """Write the graph of a precision: ``int8-cpu`` or ``int8-trt``."""
     if prepared.finds_ranges_as_it_runs(precision):
-        int8_cpu_weights(prepared, out, recipe)
+        int8_cpu_weights(prepared, out, recipe, LEAST_WEIGHTS)
     elif precision == "int8-cpu":
         int8_cpu(prepared, out, recipe)
     else:
@@ -217,9 +217,7 @@ def int8_cpu(prepared: Prepared, out: Path, recipe: Recipe) -> None:
     onnx.save(model, out)
 
 
-def int8_cpu_weights(
-    prepared: Prepared, out: Path, recipe: Recipe, least_weights: int = LEAST_WEIGHTS
-) -> None:
+def int8_cpu_weights(prepared: Prepared, out: Path, recipe: Recipe, least_weights: int) -> None:
     """Write a step for CPUs: int8 weights, activations quantised at run time.
 
     Only products with at least ``least_weights`` weights: quantising the small rest would cost

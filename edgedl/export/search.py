@@ -8,7 +8,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from edgedl.export.quantize import Prepared, Recipe, recipes_for, write_int8
+from edgedl.errors import BundleError
+from edgedl.export.quantize import (
+    LEAST_WEIGHTS,
+    Prepared,
+    Recipe,
+    places,
+    recipes_for,
+    write_int8,
+)
 from edgedl.export.replay import feeds_of
 from edgedl.export.sensitivity import Layer, output_error, rank_layers
 from edgedl.export.speed import time_answers
@@ -66,7 +74,16 @@ def quantize(job: Job, precision: str) -> Search:
     fewest of the worst that suffice go back to float, found by bisection; a graph that is no faster
     than fp32 then is not looked at further. This follows NNCF's "quantization with accuracy
     control", which reverts the worst operations until the drop is met.
+
+    Raises:
+        BundleError: E445 there is nothing to quantise.
     """
+    if not any(places(precision, graph) for graph in job.prepared.values()):
+        msg = (
+            f"{precision} has nothing to gain: no product of the network has {LEAST_WEIGHTS} "
+            "weights or more"
+        )
+        raise BundleError("E445", msg)
     search = _Search(job, precision)
     recipes = recipes_for(precision, machine_facts(), job.prepared)
     if not job.origin.is_sampled:  # never written: one look suffices to tell its number

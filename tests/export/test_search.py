@@ -186,6 +186,19 @@ def test_slower_than_fp32_is_not_looked_at_further(
     assert len(counted) == 1
 
 
+def test_products_too_small_to_gain_by_int8_are_told(
+    sound: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "places", lambda precision, _graph: ("x",) * (precision[5] == "t"))
+    made = export(sound.path, tmp_path / "x.edge", OPTIONS).manifest
+    assert [r.precision for r in made.refused] == ["int8-cpu"]
+    assert "no product of the network has 16384 weights or more" in made.refused[0].reason
+    options = dataclasses.replace(OPTIONS, precision="int8")
+    with pytest.raises(BundleError, match="nothing to gain") as caught:
+        export(sound.path, tmp_path / "y.edge", options)
+    assert caught.value.code == "E445"
+
+
 def test_ranks_are_errors_of_one_layer_alone(fragile: Run, tmp_path: Path) -> None:
     fp32 = write_graphs(torch_sessions(fragile.model_spec, fragile.network()), tmp_path)["model"]
     seen = open_evaluation(fragile.model_spec, fragile.data_table, "val", 64).tensors
