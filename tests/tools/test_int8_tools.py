@@ -257,7 +257,7 @@ def test_a_loop_feeds_a_step_its_own_answers() -> None:
 
 
 @pytest.mark.slow
-def test_a_run_is_compared(tmp_path: Path) -> None:
+def test_a_run_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
     from edgedl.train import train  # noqa: PLC0415
 
@@ -268,6 +268,8 @@ def test_a_run_is_compared(tmp_path: Path) -> None:
     }  # fmt: skip
     run = train("mnist-cnn", tmp_path / "run", given)
     tool = load_tool("int8_peers")
+    monkeypatch.setattr(tool, "ROUNDS", 6)
+    monkeypatch.setattr(tool, "BLOCK_MS", 1.0)
     broken = tmp_path / "python"
     broken.write_text("#!/bin/sh\necho no such device >&2\nexit 3\n")
     broken.chmod(0o755)
