@@ -86,7 +86,7 @@ class OrtSession:
 
 
 def _options(threads: int, has_float16: bool) -> Any:
-    """Return what was measured to be fastest for one camera; see docs/measuring.md."""
+    """Return what was measured to be fastest for one camera."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
