@@ -30,23 +30,26 @@ MAX_NAME_LENGTH = 200
 MAX_DEPTH = 4
 LEFTOVER_AGE_S = 3600.0
 
-_OURS = ("manifest.json", "model.json")  # only folders that hold one of these are ever replaced
+RUN_OR_BUNDLE = ("manifest.json", "model.json")
 _PART_OF_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*\Z")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
-def new_folder(dest: Path, force: bool = False) -> Iterator[Path]:
+def new_folder(
+    dest: Path, force: bool = False, marks: tuple[str, ...] = RUN_OR_BUNDLE
+) -> Iterator[Path]:
     """Make a folder that appears at ``dest`` complete or not at all.
 
     The block fills the folder it is given; when it ends, files and folders are flushed to the
     disk and the folder is renamed to ``dest``. When it raises, the folder is removed. With
-    ``force`` an existing run or bundle at ``dest`` is exchanged for the new one, and is left as it
-    was by any failure.
+    ``force`` an existing folder of that kind at ``dest`` is exchanged for the new one, and is left
+    as it was by any failure.
 
     Args:
         dest: Where the folder shall be. Missing parents are made.
-        force: Replace a run or bundle that is there.
+        force: Replace a folder of that kind that is there.
+        marks: Files by one of which such a folder is known; others are never replaced.
 
     Yields:
         A folder beside ``dest`` to write into.
@@ -56,12 +59,12 @@ def new_folder(dest: Path, force: bool = False) -> Iterator[Path]:
             exists, E433 ``dest`` is not a folder.
     """
     dest = Path(os.path.realpath(dest))
-    _check_dest(dest, force)
+    _check_dest(dest, force, marks)
     partial, lock = _make_partial(dest)
     try:
         yield partial
         _flush_tree(partial)
-        _check_dest(dest, force)
+        _check_dest(dest, force, marks)
         _put_in_place(partial, dest)
         _flush(dest.parent)
     except EdgedlError:
@@ -150,15 +153,16 @@ def safe_name(name: str) -> str:
     return name
 
 
-def _check_dest(dest: Path, force: bool) -> None:
+def _check_dest(dest: Path, force: bool, marks: tuple[str, ...]) -> None:
     """Refuse a destination that may not be written or replaced."""
     if dest.exists() and not dest.is_dir():
         msg = f"{dest} is a file; a folder is to be written there: choose another name"
         raise BundleError("E433", msg)
     if not dest.exists() or not any(dest.iterdir()):
         return
-    if not any((dest / name).is_file() for name in _OURS):
-        msg = f"{dest} exists and is no run or bundle, so it is never replaced: choose another name"
+    if not any((dest / name).is_file() for name in marks):
+        what = "is no run or bundle" if marks == RUN_OR_BUNDLE else f"has no {' or '.join(marks)}"
+        msg = f"{dest} exists and {what}, so it is never replaced: choose another name"
         raise BundleError("E432", msg)
     if not force:
         msg = f"{dest} exists; choose another name, or replace it with --force"

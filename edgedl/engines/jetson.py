@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from edgedl.engines.tensorrt_api import NetworkOptions
 
 TRTEXEC = "/usr/src/tensorrt/bin/trtexec"
+FACTS = "build.json"
+"""What the folder says of itself; no bundle has such a file, so ``force`` never replaces one."""
 WORKSPACE_MIB = 1024
 """Scratch memory of a build where none is named: a small part of the smallest Orin's 4 GiB."""
 
@@ -41,7 +43,7 @@ def write_build_script(
         force: Replace such a folder that is there.
 
     Returns:
-        What ``manifest.json`` in the folder says: role to graph, shapes, and memory in MiB. The
+        What ``build.json`` in the folder says: role to graph, shapes, and memory in MiB. The
         numbers are estimates; they have not yet been measured on a board.
 
     Raises:
@@ -66,13 +68,13 @@ def write_build_script(
         "run_memory_mib": _RUN_MIB + 2 * sum(sizes.values()) // (1 << 20),
         "memory": "estimates, not yet measured on a board",
     }
-    with new_folder(out, force) as folder:
+    with new_folder(out, force, (FACTS,)) as folder:
         for graph in graphs:
             write_file(folder / Path(graph.file).name, bundle.read(graph.file))
         lines = [_command(g, profiles[g.role], workspace_mib, options) for g in graphs]
         write_file(folder / "build.sh", _script(said, lines))
         (folder / "build.sh").chmod(0o755)
-        write_file(folder / "manifest.json", json.dumps(said, indent=1) + "\n")
+        write_file(folder / FACTS, json.dumps(said, indent=1) + "\n")
     return said
 
 

@@ -89,7 +89,7 @@ def test_several_profiles(bundle: Bundle, tmp_path: Path) -> None:
 
 def test_what_it_says(bundle: Bundle, tmp_path: Path) -> None:
     said = write_build_script(bundle, graphs_for(bundle), tmp_path / "out", NetworkOptions())
-    written = (tmp_path / "out" / "manifest.json").read_text()
+    written = (tmp_path / "out" / "build.json").read_text()
     assert json.loads(written) == json.loads(json.dumps(said))
     assert said["engines"]["step"]["build_memory_mib"] == 1200 + WORKSPACE_MIB
     assert said["memory"] == "estimates, not yet measured on a board"
@@ -123,6 +123,18 @@ def test_a_folder_that_is_there_is_replaced_only_by_force(bundle: Bundle, tmp_pa
     assert caught.value.code == "E432"
     write_build_script(bundle, graphs[:1], out, NetworkOptions(), force=True)
     assert not (out / "step.fp32.onnx").exists()
+
+
+@pytest.mark.parametrize("kind", ["manifest.json", "model.json"])
+def test_force_never_replaces_a_run_or_a_bundle(bundle: Bundle, tmp_path: Path, kind: str) -> None:
+    out = bundle.path if kind == "manifest.json" else tmp_path / "run"
+    out.mkdir(exist_ok=True)
+    (out / kind).touch()
+    before = sorted(path.name for path in out.iterdir())
+    with pytest.raises(BundleError, match=r"exists and has no build\.json, so it is never") as err:
+        write_build_script(bundle, graphs_for(bundle), out, NetworkOptions(), force=True)
+    assert err.value.code == "E432"
+    assert sorted(path.name for path in out.iterdir()) == before
 
 
 def test_shapes_that_do_not_fit_write_nothing(bundle: Bundle, tmp_path: Path) -> None:
