@@ -79,7 +79,7 @@ def add(subparsers: Any) -> None:
         action="append",
         default=[],
         metavar="INPUT=MIN:OPT:MAX",
-        help="shapes of an input with other dynamic axes, each like 1x3x224x224",
+        help="shapes of an input with other dynamic axes, each like 1x3x224x224; one of each input",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help=f"for {JETSON}: folder to write")
     parser.add_argument("--force", action="store_true", help="build what is there already, too")
@@ -89,8 +89,14 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Build, or write the script that does."""
-    if (args.target == JETSON) != (args.out is not None):
-        msg = f"--out DIR belongs to --for {JETSON}, which needs it; got --for {args.target}"
+    if args.target == JETSON and args.out is None:
+        msg = f"--for {JETSON} writes a folder with a script; say where: --out DIR"
+        raise UsageError("E100", msg)
+    if args.target != JETSON and args.out is not None:
+        msg = (
+            f"--out is for --for {JETSON}; engines for {args.target} go into the cache: "
+            f"leave out --out {args.out}"
+        )
         raise UsageError("E100", msg)
     with explain_missing("building engines"):
         from edgedl.bundle import Bundle
@@ -143,7 +149,11 @@ def _options(args: argparse.Namespace) -> NetworkOptions:
     from edgedl.engines.tensorrt_api import NetworkOptions
 
     batches = tuple(_sizes(text) for text in args.batch or ("1,1,8",))
-    shapes = dict(parse_shapes(text) for text in args.shapes)
+    pairs = [parse_shapes(text) for text in args.shapes]
+    shapes = dict(pairs)
+    if len(shapes) < len(pairs):
+        msg = f"--shapes is given twice for an input; once for each: {' '.join(args.shapes)}"
+        raise UsageError("E110", msg)
     return NetworkOptions(batches=batches, profiles=(shapes,) if shapes else ())
 
 

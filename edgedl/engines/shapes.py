@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from edgedl.errors import UsageError
 from edgedl.options import suggest
 
+MAX_SIDE = (1 << 31) - 1
+"""TensorRT counts no further along an axis."""
+
 Shape = tuple[int, ...]
 Shapes = tuple[Shape, Shape, Shape]
 """Smallest, most frequent and largest shape of one input."""
@@ -67,10 +70,13 @@ def check_batch(batch: Sequence[int]) -> None:
     """Check three sizes of a batch.
 
     Raises:
-        UsageError: E110 they are not 1 <= min <= opt <= max.
+        UsageError: E110 they are not 1 <= min <= opt <= max, or are too large.
     """
-    if len(batch) != 3 or not 1 <= batch[0] <= batch[1] <= batch[2]:
-        msg = f"[engine] batch must be three sizes 1 <= min <= opt <= max; got {tuple(batch)}"
+    if len(batch) != 3 or not 1 <= batch[0] <= batch[1] <= batch[2] <= MAX_SIDE:
+        msg = (
+            f"[engine] batch must be three sizes 1 <= min <= opt <= max <= {MAX_SIDE}, "
+            f"e.g. 1,1,8; got {','.join(map(str, batch))}"
+        )
         raise UsageError("E110", msg)
 
 
@@ -92,12 +98,13 @@ def _checked(profile: Profile, dynamic: Mapping[str, Shape]) -> dict[str, Shapes
             raise UsageError("E110", msg)
         low, usual, high = profile[name]
         fits = len(low) == len(usual) == len(high) == len(shape) and all(
-            1 <= a <= b <= c and (fixed in (-1, a) and (fixed == -1 or a == c))
+            1 <= a <= b <= c <= MAX_SIDE and (fixed in (-1, a) and (fixed == -1 or a == c))
             for a, b, c, fixed in zip(low, usual, high, shape, strict=True)
         )
         if not fits:
             msg = (
-                f"shapes of input {name} must fit {shape} and be min <= opt <= max on each axis; "
+                f"shapes of input {name} must fit {shape} and be min <= opt <= max on each axis, "
+                f"at most {MAX_SIDE}; "
                 f"got {low}, {usual}, {high}"
             )
             raise UsageError("E110", msg)

@@ -91,12 +91,14 @@ def test_the_script_for_a_jetson(
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        (("--for", "jetson-orin:jp6"), "E100", "--out DIR belongs to --for jetson-orin:jp6"),
-        (("--for", "rtx", "--out", "x"), "E100", "--out DIR belongs to --for jetson-orin:jp6"),
+        (("--for", "jetson-orin:jp6"), "E100", "a folder with a script; say where: --out DIR"),
+        (("--for", "rtx", "--out", "x"), "E100", "rtx go into the cache: leave out --out x"),
         (("--for", "cpu"), "E123", "unknown target 'cpu'; there are: here, rtx, jetson-orin:jp6"),
         (("--precision", "fp61"), "E121", "unknown precision 'fp61'"),
         (("--batch", "1,x,2"), "E110", "--batch takes three sizes, e.g. 1,1,8; got '1,x,2'"),
-        (("--batch", "4,2,1"), "E110", "1 <= min <= opt <= max; got (4, 2, 1)"),
+        (("--batch", "4,2,1"), "E110", "opt <= max <= 2147483647, e.g. 1,1,8; got 4,2,1"),
+        (("--batch", f"1,1,{1 << 70}"), "E110", f"got 1,1,{1 << 70}"),
+        (("--shapes", "a=1:1:1", "--shapes", "a=1:1:2"), "E110", "once for each: a=1:1:1 a=1:1:2"),
         (("--shapes", "image"), "E110", "--shapes takes INPUT=MIN:OPT:MAX"),
     ],
 )

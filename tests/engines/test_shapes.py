@@ -36,6 +36,7 @@ def test_given_profiles_go_before_batches() -> None:
         ({"a": ((1, 3), (1, 4), (1, 4)), "c": ((1,),) * 3}, r"input a must fit \(-1, 3\)"),
         ({"a": ((1, 2), (1, 3), (1, 3)), "c": ((1,),) * 3}, r"input a must fit \(-1, 3\)"),
         ({"a": ((1,),) * 3, "c": ((1,),) * 3}, "input a must fit"),
+        ({"a": ((1, 3),) * 3, "c": ((1,), (1,), (1 << 31,))}, r"at most 2147483647; got \(1,\)"),
     ],
 )
 def test_shapes_that_do_not_fit(given: dict[str, object], message: str) -> None:
