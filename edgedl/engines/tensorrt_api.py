@@ -171,7 +171,7 @@ def load(package: Package) -> TensorRT:
         MissingDependencyError: E600, it is not installed.
         MachineError: E602, it is installed but does not load, or is not a version we know.
     """
-    doing = f"building {_PACKAGE_NAMES[package]} engines"
+    doing = f"an engine of {_PACKAGE_NAMES[package]}"
     try:
         with explain_missing(doing):
             if package == "tensorrt_rtx":

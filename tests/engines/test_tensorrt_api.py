@@ -211,6 +211,7 @@ def test_not_installed(package: Any, how: str, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(MissingDependencyError, match=f"pip install '{how}'") as caught:
         tensorrt_api.load(package)
     assert caught.value.code == "E600"
+    assert str(caught.value).startswith("an engine of TensorRT")  # to build it or to run it
 
 
 def test_versions_we_do_not_know(fake: Make) -> None:
