@@ -16,7 +16,7 @@ from foreign_models import W, brightest_quarter, linear, two_ways
 from edgedl.bundle import Bundle
 from edgedl.cli import main
 from edgedl.errors import EdgedlError
-from edgedl.export import ExportOptions, export
+from edgedl.export import ExportOptions, export, quantize
 from edgedl.export.model_origin import RANDOM, ModelOrigin, fitted_rows
 from edgedl.runtime.pipeline import load
 from edgedl.runtime.verify import verify
@@ -66,6 +66,12 @@ def test_it_computes_the_product(tensor_bundle: Bundle) -> None:
         np.testing.assert_allclose(pipeline(x[0]).outputs["y"], x[:1] @ W, rtol=1e-4, atol=1e-6)
 
 
+@pytest.fixture
+def small_products_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantize, "LEAST_WEIGHTS", 1)
+
+
+@pytest.mark.usefixtures("small_products_count")
 def test_without_samples_no_int8_is_written(tmp_path: Path) -> None:
     said: list[str] = []
     made = export(
@@ -84,6 +90,7 @@ def test_without_samples_no_int8_is_written(tmp_path: Path) -> None:
     assert any("made up samples" in line for line in said)
 
 
+@pytest.mark.usefixtures("small_products_count")
 def test_int8_by_name_needs_samples(tmp_path: Path) -> None:
     options = ExportOptions(precision="int8", max_drop=100, **FAST)
     with pytest.raises(EdgedlError, match="made up samples") as caught:

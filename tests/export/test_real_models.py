@@ -38,6 +38,7 @@ REAL = {
     "ch_ppocr_mobile_v2.0_cls_infer": lambda rgb: (rgb / 255 - 0.5) / 0.5,
 }
 """How a picture becomes the input, by the index of the vectors."""
+SMALL_PRODUCTS = ("model",)
 NO_ENGINE = {"silero_vad_16k_op15": "TensorRT could not build the engine"}
 
 pytestmark = [
@@ -117,10 +118,13 @@ def test_it_proves_itself(bundle: Bundle) -> None:
     assert report.passed, report
 
 
-def test_int8_is_refused_with_its_number_for_want_of_samples(bundle: Bundle) -> None:
+def test_int8_is_refused_with_its_number_for_want_of_samples(model: str, bundle: Bundle) -> None:
     refused = {one.precision: one for one in bundle.manifest.refused}
     assert {"int8-cpu", "int8-trt"} <= set(refused)
     for name in ("int8-cpu", "int8-trt"):
+        if name == "int8-cpu" and Path(model).stem in SMALL_PRODUCTS:
+            assert "has nothing to gain" in refused[name].reason
+            continue
         assert re.search(r"max_deviation [0-9.e-]+ on made up samples", refused[name].reason)
         assert refused[name].quality["max_deviation"] > 0
 
