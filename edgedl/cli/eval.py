@@ -34,6 +34,11 @@ def add(subparsers: Any) -> None:
     )
     parser.add_argument("--precision", default="auto", help="of a bundle: fp32, fp16, int8")
     parser.add_argument("--backend", default="auto", help="what runs a bundle (default auto)")
+    parser.add_argument(
+        "--allow-prebuilt-engine",
+        action="store_true",
+        help="load an engine that came inside the bundle: it is code, trust who made it",
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="at most so many samples")
     parser.add_argument(
         "--on-bad-sample",
@@ -60,10 +65,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _eval_run(args: argparse.Namespace) -> tuple[Measurement, dict[str, str]]:
-    for name in ("precision", "backend"):
-        if getattr(args, name) != "auto":
+    for name in ("precision", "backend", "allow_prebuilt_engine"):
+        if getattr(args, name) not in ("auto", False):
             msg = (
-                f"--{name} is for bundles; {args.model} is a run, which is measured in fp32 "
+                f"--{name.replace('_', '-')} is for bundles; {args.model} is a run, which is measured in fp32 "
                 "through torch: leave it out, or export the run first"
             )
             raise UsageError("E100", msg)
@@ -80,7 +85,8 @@ def _eval_run(args: argparse.Namespace) -> tuple[Measurement, dict[str, str]]:
 def _eval_bundle(args: argparse.Namespace) -> tuple[Measurement, dict[str, str]]:
     with explain_missing("evaluating a bundle"):
         from edgedl.runtime.pipeline import load
-    with load(args.model, args.backend, args.precision) as pipeline:
+    allowed = args.allow_prebuilt_engine
+    with load(args.model, args.backend, args.precision, allow_prebuilt_engine=allowed) as pipeline:
         manifest = pipeline.bundle.manifest
         if manifest.parent.kind == "model" and manifest.task != "tensor" and not args.data:
             msg = f"{args.model} was made of a model file and knows no data; name some: --data PATH"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from edgedl.errors import BundleError, UsageError
 from edgedl.runtime.engine_file import engine_of
+from edgedl.runtime.lots import any_rows
 from edgedl.runtime.session import ENGINE_BACKENDS, Session, open_session
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ class Pipeline:
                 raise BundleError("E413", msg)
             for spec in specs:
                 self._check_tensor(spec, wanted[spec.name], name)
-        return session
+        return any_rows(session)
 
     def _check_declared(self, session: Session, role: str) -> None:
         """Compare names, types and ranks with what the manifest says of the graph."""

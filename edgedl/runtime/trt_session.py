@@ -156,6 +156,13 @@ class TrtSession:
                 except Exception as err:  # noqa: BLE001 - CUDA's exceptions share no base
                     self._fail("E415", _one_line(err), err)
 
+    @property
+    def most_rows(self) -> int | None:
+        """The most rows its profiles take at once; None where the first axis of all is fixed."""
+        rows = [s.name for s in self.inputs if isinstance(s.shape[0], str)]
+        most = [min(profile[name][2][0] for name in rows) for profile in self._profiles if rows]
+        return max(most, default=None)
+
     def close(self) -> None:
         """Give back context, engine and runtime, in this order, then memory; twice is fine."""
         with self._lock:
@@ -298,7 +305,11 @@ class TrtSession:
         if not fitting:
             allowed = " or ".join(map(_described, self._profiles))
             got = ", ".join(f"{name} {given[name]}" for name in self._profiles[0])
-            self._fail("E413", f"the engine was built for {allowed}; got {got}")
+            self._fail(
+                "E413",
+                f"the engine was built for {allowed}; got {got}; build another one: "
+                "edgedl build X.edge, with --batch or --shapes",
+            )
         return min(fitting)[1]
 
     def _feed(self, spec: TensorSpec, array: Array | DeviceArray, memory: DeviceMemory) -> None:

@@ -93,9 +93,12 @@ def test_a_damaged_run(
     assert text in said.err
 
 
-@pytest.mark.parametrize("words", [("--precision", "int8"), ("--backend", "onnxruntime")])
+@pytest.mark.parametrize(
+    "words",
+    [("--precision", "int8"), ("--backend", "onnxruntime"), ("--allow-prebuilt-engine",)],
+)
 def test_what_is_for_bundles(
-    words: tuple[str, str], run_folder: Path, capsys: pytest.CaptureFixture[str]
+    words: tuple[str, ...], run_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["eval", str(run_folder), *words]) == 2
     err = capsys.readouterr().err

@@ -114,6 +114,18 @@ def test_a_bundle_runs_on_engines_that_were_built_here(tiny_bundle: Path, rtx: T
     session.close()
 
 
+def test_more_pictures_than_the_engines_take_at_once(tiny_bundle: Path, rtx: TensorRT) -> None:
+    build(tiny_bundle, rtx)
+    found = {}
+    for backend in ("tensorrt_rtx", "onnxruntime"):
+        with edgedl.load(tiny_bundle, backend, "fp32") as pipeline:
+            shape = pipeline.sessions["encoder"].inputs[0].shape[1:]
+            pictures = np.random.default_rng(4).normal(size=(19, *shape)).astype(np.float32)
+            found[backend] = [one.text for one in pipeline.model.captions(pictures)]
+    assert found["tensorrt_rtx"] == found["onnxruntime"]
+    assert len(found["onnxruntime"]) == 19
+
+
 def test_verify_and_inspect_know_them(
     tiny_bundle: Path, rtx: TensorRT, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -171,6 +183,10 @@ def test_one_that_came_with_the_bundle_is_asked_for(
         caption(tiny_bundle, "tensorrt_rtx")
     found = caption(tiny_bundle, "tensorrt_rtx", allow_prebuilt_engine=True)
     assert found.text == caption(tiny_bundle, "onnxruntime").text
+    words = ["eval", str(tiny_bundle), "--backend", "tensorrt_rtx", "--precision", "fp32"]
+    words += ["--split", "val", "--limit", "20"]
+    assert main(words) == 4
+    assert main([*words, "--allow-prebuilt-engine"]) == 0
     rows = {(row.backend, row.precision): row.status for row in verify(tiny_bundle).rows}
     assert rows["tensorrt_rtx", "fp32"] == "NOT RUN"
     report = verify(tiny_bundle, allow_prebuilt_engine=True)
@@ -232,7 +248,7 @@ def test_tensorrt_is_not_installed(
     assert "needs tensorrt_rtx" in rows["tensorrt_rtx", "fp32"].reason
 
 
-@pytest.mark.parametrize("command", ["run", "bench", "serve", "verify"])
+@pytest.mark.parametrize("command", ["run", "bench", "eval", "serve", "verify"])
 def test_every_command_says_that_there_is_no_gpu(
     command: str,
     tiny_bundle: Path,
@@ -245,6 +261,7 @@ def test_every_command_says_that_there_is_no_gpu(
     words = {
         "run": ["run", str(tiny_bundle), "test://scenes?count=1"],
         "bench": ["bench", str(tiny_bundle), "--quick"],
+        "eval": ["eval", str(tiny_bundle)],
         "serve": ["serve", str(tiny_bundle), "--source", "test://scenes", "--port", "0"],
         "verify": ["verify", str(tiny_bundle), "--json", "-"],
     }[command]

@@ -9,8 +9,9 @@ import pytest
 from tiny_kinds import HandSession
 
 from edgedl.errors import BundleError
-from edgedl.runtime.lots import LOT, in_lots
+from edgedl.runtime.lots import LOT, any_rows, in_lots
 from edgedl.runtime.probability import log_softmax, softmax, top
+from edgedl.spec import TensorSpec
 
 
 def test_softmax_is_the_definition() -> None:
@@ -73,6 +74,27 @@ def test_lots_are_full_and_in_order(n: int, lots: list[int]) -> None:
     found = in_lots(lambda lot: session.run({"x": lot})["y"], samples)
     assert session.lots == lots
     np.testing.assert_array_equal(found, 2 * samples[:, :1])
+
+
+@pytest.mark.parametrize(("first", "most", "lots"), [("N", 3, [3, 3, 1]), (1, None, [1] * 7)])
+def test_a_network_that_takes_few_rows_at_once(
+    first: int | str, most: int | None, lots: list[int]
+) -> None:
+    inputs = tuple(TensorSpec(name=n, dtype="float32", shape=(first, 2)) for n in "ab")
+    session = HandSession(lambda a, b: {"sum": a + b, "a": a}, inputs)
+    session.most_rows = most  # type: ignore[attr-defined]
+    a, b = np.random.default_rng(0).normal(size=(2, 7, 2))
+    found = any_rows(session).run({"b": b, "a": a})
+    assert session.lots == lots
+    assert list(found) == ["sum", "a"]
+    np.testing.assert_array_equal(found["sum"], a + b)
+    np.testing.assert_array_equal(found["a"], a)
+
+
+def test_a_network_that_takes_any_number_is_left_alone() -> None:
+    inputs = (TensorSpec(name="x", dtype="float32", shape=("N", 2)),)
+    session = HandSession(lambda x: {"y": x}, inputs)
+    assert any_rows(session) is session
 
 
 def test_lots_of_another_size() -> None:

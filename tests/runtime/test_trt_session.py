@@ -23,6 +23,7 @@ from runtime.fake_cuda import (
 from edgedl.engines.tensorrt_api import TensorRT
 from edgedl.errors import BundleError, MachineError, UsageError
 from edgedl.runtime import device_memory, trt_session
+from edgedl.runtime.lots import any_rows
 from edgedl.runtime.session import open_session
 from edgedl.runtime.trt_session import API, TrtSession
 from edgedl.spec import TensorSpec
@@ -198,9 +199,21 @@ def test_the_profile_that_was_made_for_it(fake: Fake, memory: FakeMemory) -> Non
     assert str(caught.value) == (
         "step.engine failed to run: the engine was built for x (1, 3) to (8, 3), token (1,) to "
         "(8,) or x (1, 3) to (8, 3), token (1,) to (8,) or x (20, 3) to (20, 3), token (20,) to "
-        "(20,); got x (9, 3), token (9,)"
+        "(20,); got x (9, 3), token (9,); build another one: edgedl build X.edge, with --batch or "
+        "--shapes"
     )
     assert caught.value.code == "E413"
+    assert session.most_rows == 20
+    session.close()
+
+
+def test_any_number_of_rows(fake: Fake, memory: FakeMemory) -> None:
+    fake.profiles = (profile(1, 1, 4), profile(1, 8, 8))
+    session = any_rows(TrtSession(model(), "tensorrt", NAME, memory))
+    for n in (1, 8, 9, 30):
+        given = feeds(n)
+        assert_right(session.run(given), given)
+    session.close()
     session.close()
 
 
