@@ -23,7 +23,7 @@ def add(subparsers: Any) -> None:
     parser = new_parser(
         subparsers,
         "eval",
-        "measure a run or a bundle on held-out data, with 95 % intervals".replace("%", "%%"),
+        "measure a run or a bundle on held-out data, with 95 % intervals",
         "edgedl eval mnist.edge --json",
     )
     parser.description = f"{parser.description}\n\n{_ABOUT}"
@@ -68,8 +68,8 @@ def _eval_run(args: argparse.Namespace) -> tuple[Measurement, dict[str, str]]:
     for name in ("precision", "backend", "allow_prebuilt_engine"):
         if getattr(args, name) not in ("auto", False):
             msg = (
-                f"--{name.replace('_', '-')} is for bundles; {args.model} is a run, which is measured in fp32 "
-                "through torch: leave it out, or export the run first"
+                f"--{name.replace('_', '-')} is for bundles; {args.model} is a run, which is "
+                "measured in fp32 through torch: leave it out, or export the run first"
             )
             raise UsageError("E100", msg)
     with explain_missing("evaluating a run"):

@@ -49,7 +49,7 @@ def new_parser(subparsers: Any, name: str, summary: str, example: str) -> argpar
     """Add the parser of one command, its help ending with an example."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         name,
-        help=summary,
+        help=summary.replace("%", "%%"),  # a format to argparse, other than the description
         description=summary,
         epilog=f"example:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -34,6 +34,7 @@ def test_help_fits_a_screen_and_ends_with_an_example(
     assert stopped.value.code == 0
     lines = capsys.readouterr().out.rstrip().splitlines()
     assert len(lines) <= 40
+    assert not any("%%" in line for line in lines)
     assert any(line == "example:" for line in lines[-4:])
     assert f"edgedl {name}" in lines[-1]
 
