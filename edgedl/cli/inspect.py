@@ -121,7 +121,8 @@ def _print(bundle: Bundle) -> None:
     console = Console(highlight=False)
     for key, value in _facts(bundle):
         console.print(f"[bold]{key:<12}[/] ", end="")
-        console.print(plain(value))
+        has_path = key in ("bundle", "built here")  # which cannot be copied once it is cut
+        console.print(plain(value), soft_wrap=has_path)
     console.print(_precisions(bundle.manifest))
     measured = "ms: median of one answer, one thread, on"
     console.print(plain(f"{measured} {describe(bundle.manifest.machine)}"))
@@ -175,13 +176,14 @@ def _model_facts(model: ModelSpec) -> Iterable[tuple[str, str]]:
 
 
 def _precisions(manifest: Manifest) -> Table:
-    """Return quality, speed and size of what was written."""
+    """Return quality, speed and size of what was written; intervals are in ``--json``."""
     from rich.table import Column, Table
 
     metrics = _keys(r.quality for r in manifest.precisions.values())
+    metrics = [name for name in metrics if name != "n" and not name.endswith(("_low", "_high"))]
     backends = _keys(r.latency_ms for r in manifest.precisions.values())
     names = ["precision", *metrics, "drop", *(f"{name} ms" for name in backends), "size"]
-    table = Table(*(Column(plain(name)) for name in names))
+    table = Table(*(Column(plain(name), no_wrap=name == "precision") for name in names))
     for name, record in manifest.precisions.items():
         values = [_number(record.quality.get(key)) for key in metrics]
         times = [_number(record.latency_ms.get(key)) for key in backends]

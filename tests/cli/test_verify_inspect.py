@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgedl.bundle import Bundle
 from edgedl.bundle.manifest import Refused
 from edgedl.cli import main
 
@@ -62,6 +64,28 @@ def test_inspect_fits_a_terminal(
     for text in (*shown, "fp16: refused. 3.1 ms is slower", "int8-cpu: written"):
         assert text in out.out
     assert out.err == "next: edgedl verify tiny.edge\n"
+
+
+def test_inspect_shows_metrics_that_can_be_read(
+    tiny_bundle: Path,
+    relist: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    records = Bundle.open(tiny_bundle).manifest.precisions
+    quality = {"accuracy": 0.99, "accuracy_low": 0.98, "accuracy_high": 1.0, "n": 10000}
+    quality |= {"macro_f1": 0.97, "ece": 0.05}
+    relist(
+        tiny_bundle,
+        precisions={p: dataclasses.replace(r, quality=quality) for p, r in records.items()},
+    )
+    assert main(["inspect", str(tiny_bundle)]) == 0
+    out = capsys.readouterr().out
+    for word in ("precision", "accuracy", "macro_f1", "ece", "int8-cpu"):
+        assert f" {word} " in out
+    assert "accuracy_low" not in out
+    assert f"{tiny_bundle}: " in out  # whole, however long
 
 
 def test_inspect_json(tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
