@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from edgedl.bundle import Bundle
 from edgedl.errors import BundleError, UsageError
 from edgedl.runtime.base import check_takes_pictures
 from edgedl.runtime.choose import candidates, choose
-from edgedl.runtime.pipeline import CaptionPipeline, ClassifierPipeline, load
+from edgedl.runtime.pipeline import CaptionPipeline, ClassifierPipeline, TensorPipeline, load
 from edgedl.runtime.session import ENGINE_BACKENDS, check_backend
 from edgedl.runtime.verify import PASS, verify_graphs
 from edgedl.stream.source import Source, open_source
@@ -29,9 +29,16 @@ from edgedl.timing import machine_facts, summary
 
 if TYPE_CHECKING:
     from edgedl.frame import Frame
+    from edgedl.runtime.session import Array
 
-TASKS = ("captioning", "classification")
+    AnyPipeline = CaptionPipeline | ClassifierPipeline | TensorPipeline
+    Inputs = Generator[tuple[Frame | Mapping[str, Array], float | None], None, None]
+    """What goes in, and the milliseconds its decoding took; None where nothing is decoded."""
+
+TASKS = ("captioning", "classification", "tensor")
 QUICK_FRAMES = 200
+OF_ARRAYS = "arrays to outputs"
+"""The case of a model of arrays; of all others it is ``frame to caption``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +71,7 @@ class BenchOptions:
 
 @dataclass(slots=True)
 class _Case:
-    pipeline: CaptionPipeline | ClassifierPipeline
+    pipeline: AnyPipeline
     stages: dict[str, list[float]] = field(default_factory=dict)
     latency: list[float] = field(default_factory=list)
 
@@ -73,6 +80,8 @@ def bench(
     path: Path, options: BenchOptions, progress: Callable[[int, int], None] | None = None
 ) -> dict[str, Any]:
     """Measure every precision of the bundle at ``path`` on real frames.
+
+    A tensor model that takes arrays is measured on those of its golden samples.
 
     Args:
         path: The bundle.
@@ -86,12 +95,17 @@ def bench(
         frames.
 
     Raises:
-        UsageError: E102 the bundle takes no single pictures.
+        UsageError: E102 the bundle takes neither single pictures nor arrays, or arrays and no
+            source.
         BundleError: E414 when a precision does not pass its golden samples: a wrong model has no
             latency.
     """
     bundle = Bundle.open(path)
     check_takes_pictures(bundle, "edgedl bench", TASKS)
+    takes_arrays = bundle.manifest.image_spec is None
+    if takes_arrays and options.source is not None:
+        msg = f"{bundle.path} takes arrays, those of its golden samples; got {options.source}"
+        raise UsageError("E102", f"{msg}: leave the source out")
     before = machine_facts()
     with ExitStack() as stack:
         precisions = options.precisions or _precisions(bundle, options.backend)
@@ -107,23 +121,30 @@ def bench(
             cases[precision] = _Case(stack.enter_context(pipeline))
             _check(bundle, cases[precision].pipeline)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgedl-bench-"))
-        uri = options.source or str(
-            write_clip(Path(folder) / "golden.mp4", [s.given.pictures[0] for s in bundle.golden()])
-        )
-        frames = _endless_frames(uri)
-        _measure(frames, cases, options, progress)
-        frames.close()
+        inputs = _endless_arrays(bundle)
+        if not takes_arrays:
+            pictures = [sample.given.pictures[0] for sample in bundle.golden()]
+            uri = options.source or str(write_clip(Path(folder) / "golden.mp4", pictures))
+            inputs = _endless_frames(uri)
+        _measure(inputs, cases, options, progress)
+        inputs.close()
     return {
         "edgedl": edgedl.__version__,
         "bundle": bundle.manifest.name,
         "model_hash": bundle.manifest.digest,
-        "frames_from": options.source or "an H.264 clip of the bundle's golden pictures",
+        "frames_from": options.source or _golden(takes_arrays),
         "loop": "closed",
         "threads": options.threads,
         "publishable": options.frames > QUICK_FRAMES,
         "machine": before,
-        "cases": [_result(precision, case) for precision, case in cases.items()],
+        "cases": [_result(precision, case, takes_arrays) for precision, case in cases.items()],
     }
+
+
+def _golden(are_arrays: bool) -> str:
+    if are_arrays:
+        return "the bundle's golden arrays"
+    return "an H.264 clip of the bundle's golden pictures"
 
 
 def _precisions(bundle: Bundle, backend: str) -> tuple[str, ...]:
@@ -133,7 +154,7 @@ def _precisions(bundle: Bundle, backend: str) -> tuple[str, ...]:
     return candidates(bundle.manifest, backend)
 
 
-def _check(bundle: Bundle, pipeline: CaptionPipeline | ClassifierPipeline) -> None:
+def _check(bundle: Bundle, pipeline: AnyPipeline) -> None:
     """Raise E414 unless the precision passes what ``edgedl verify`` holds against it."""
     found = verify_graphs(pipeline, bundle.golden())
     if found.status != PASS:
@@ -144,7 +165,13 @@ def _check(bundle: Bundle, pipeline: CaptionPipeline | ClassifierPipeline) -> No
         raise BundleError("E414", msg)
 
 
-def _endless_frames(uri: str) -> Generator[tuple[Frame, float], None, None]:
+def _endless_arrays(bundle: Bundle) -> Inputs:
+    """Yield the arrays of each golden sample, starting over at the end."""
+    for sample in itertools.cycle(bundle.golden()):
+        yield sample.given.arrays, None
+
+
+def _endless_frames(uri: str) -> Inputs:
     """Yield each frame with the milliseconds its decoding took, starting over at the end."""
     while True:
         with open_source(uri) as source:
@@ -164,36 +191,37 @@ def _timed_frames(source: Source) -> Iterator[tuple[Frame, float]]:
 
 
 def _measure(
-    frames: Iterator[tuple[Frame, float]],
+    inputs: Inputs,
     cases: dict[str, _Case],
     options: BenchOptions,
     progress: Callable[[int, int], None] | None,
 ) -> None:
     names = list(cases)
     total = options.warmup + options.frames
-    for index, (frame, decode_ms) in enumerate(itertools.islice(frames, total)):
+    for index, (given, decode_ms) in enumerate(itertools.islice(inputs, total)):
         first = index % len(names)
         for name in names[first:] + names[:first]:
             case = cases[name]
             start = time.perf_counter_ns()
-            result = case.pipeline(frame)
+            result = case.pipeline(given)
             took_ms = (time.perf_counter_ns() - start) / 1e6
             if index < options.warmup:
                 continue
-            for stage, value in {"decode": decode_ms, **result.stage_ms}.items():
+            decoded = {} if decode_ms is None else {"decode": decode_ms}
+            for stage, value in {**decoded, **result.stage_ms}.items():
                 case.stages.setdefault(stage, []).append(value)
-            case.latency.append(decode_ms + took_ms)
+            case.latency.append(sum(decoded.values()) + took_ms)
         if progress and index % 20 == 0:
             progress(index + 1, total)
     if progress:
         progress(total, total)
 
 
-def _result(precision: str, case: _Case) -> dict[str, Any]:
+def _result(precision: str, case: _Case, takes_arrays: bool) -> dict[str, Any]:
     latency = summary(case.latency)
     stages = {name: summary(values)["p50"] for name, values in case.stages.items()}
     return {
-        "case": "frame to caption",
+        "case": OF_ARRAYS if takes_arrays else "frame to caption",
         "precision": precision,
         "backend": case.pipeline.backend,
         "n": len(case.latency),

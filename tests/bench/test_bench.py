@@ -129,9 +129,33 @@ def test_the_command_writes_json_and_says_what_is_next(
     path = tmp_path / "latency.json"
     assert main(["bench", str(tiny_bundle), "--frames", "20", "--json", str(path)]) == 0
     captured = capsys.readouterr()
-    assert "frame to answer, ms" in captured.out
+    assert "input to answer, ms" in captured.out
     assert "p99 needs 662 frames" in captured.out
     assert "next: edgedl serve" in captured.err
     assert len(json.loads(path.read_text())["cases"]) == 2
     assert main(["bench", str(tiny_bundle), "--frames", "20", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["loop"] == "closed"
+
+
+def test_a_model_of_arrays_is_measured_on_its_golden_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("torch")
+    from foreign_models import linear  # noqa: PLC0415 - needs onnx
+
+    path = tmp_path / "m.edge"
+    assert main(["export", str(linear(tmp_path / "m.onnx")), "--out", str(path)]) == 0
+    capsys.readouterr()
+    result = bench(path, BenchOptions(frames=20, warmup=1, precisions=("fp32",)))
+    (case,) = result["cases"]
+    assert (case["case"], set(case["stage_ms"]), case["n"]) == ("arrays to outputs", {"infer"}, 20)
+    assert case["stage_ms"]["infer"] <= case["latency_ms"]["p50"]
+    assert result["frames_from"] == "the bundle's golden arrays"
+    with pytest.raises(
+        UsageError, match=r"golden samples; got x\.mp4: leave the source out"
+    ) as err:
+        bench(path, BenchOptions(source="x.mp4"))
+    assert err.value.code == "E102"
+    assert main(["bench", str(path), "--frames", "20"]) == 0
+    assert "next:" not in capsys.readouterr().err  # no daemon serves it
