@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgedl.errors import DataError
+from edgedl.errors import BundleError, DataError
 from edgedl.options import suggest
 
 log = logging.getLogger(__name__)
@@ -123,9 +123,18 @@ def find(name: str, progress: Progress | None = None) -> Path:
 
 
 def cache_folder() -> Path:
-    """Return where downloads lie: ``$XDG_CACHE_HOME/edgedl``, most often ``~/.cache/edgedl``."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "edgedl"
+    """Return where downloads lie: ``$XDG_CACHE_HOME/edgedl``, most often ``~/.cache/edgedl``.
+
+    Raises:
+        BundleError: E431 there is no such place: the user has no home, as in some containers.
+    """
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "edgedl"
+    try:
+        return Path.home() / ".cache" / "edgedl"
+    except RuntimeError as err:
+        msg = f"there is no place for a cache: user {os.getuid()} has no home; set XDG_CACHE_HOME"
+        raise BundleError("E431", msg) from err
 
 
 def fetch(

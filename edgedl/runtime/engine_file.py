@@ -79,7 +79,8 @@ def engine_of(
     require_gpu(f"running {bundle.path} with {tensorrt_api.package_name(package)}")
     trt, machine = tensorrt_api.load(package), this_machine()
     bundle.graph(role, precision)  # raises, and says what there is
-    graph = next(g for g in bundle.manifest.graphs if g.role == role and g.precision == precision)
+    graph = bundle.find_graph(role, precision)
+    assert graph is not None
     digest = bundle.manifest.files[graph.file].sha256
     try:
         path = find_engine(key_of(trt, digest, precision, machine), str(bundle.path))
@@ -100,7 +101,11 @@ def cached_engines(bundle: Bundle) -> Iterator[tuple[Path, dict[str, Any]]]:
     Nothing of TensorRT is loaded, and nothing the sidecars say is proved.
     """
     digests = {bundle.manifest.files[graph.file].sha256 for graph in bundle.manifest.graphs}
-    for path in sorted(engines_folder().glob("*-*.json")):
+    try:
+        folder = engines_folder()
+    except BundleError:
+        return  # a user without a home has built nothing
+    for path in sorted(folder.glob("*-*.json")):
         try:
             sidecar = read_sidecar(path)
         except EdgedlError:

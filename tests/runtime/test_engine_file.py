@@ -275,3 +275,19 @@ def test_every_command_says_that_there_is_no_gpu(
     assert len(lines) == 1
     assert lines[0].startswith("error[E601] running ")
     assert "needs an NVIDIA GPU: no NVIDIA driver; without one use: --backend onnxr" in lines[0]
+
+
+def test_a_user_without_a_home(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def none() -> Path:
+        raise RuntimeError
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", none)
+    for command in ("verify", "inspect"):
+        assert main([command, str(tiny_bundle)]) == 0
+    capsys.readouterr()
+    with pytest.raises(BundleError, match=r"user \d+ has no home; set XDG_CACHE_HOME") as caught:
+        cache.prepare()
+    assert caught.value.code == "E431"
