@@ -113,16 +113,14 @@ def build_cached(
     trt: TensorRT,
     source: Source,
     options: NetworkOptions,
-    force: bool = False,
     progress: Progress | None = None,
 ) -> Made:
-    """Take an engine from the cache, or build it into the cache.
+    """Build an engine into the cache.
 
     Args:
         trt: From ``tensorrt_api.load``.
         source: The graph.
         options: Profiles, GPUs, limits.
-        force: Build it in any case.
         progress: Called with 0..1.
 
     Raises:
@@ -133,8 +131,6 @@ def build_cached(
     cache.prepare()
     machine = this_machine()
     key = key_of(trt, source.sha256, source.precision, machine, options)
-    if not force and (made := find_made(key)):
-        return made
     plan, sidecar = _build(trt, source, options, machine, progress)
     return Made(cache.store(key, sidecar, plan), sidecar, from_cache=False)
 

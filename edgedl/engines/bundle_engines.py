@@ -167,7 +167,7 @@ def build_bundle(
     for role in sizes:
         watch.tell(f"{role}: {_plan(trt, sources[role], sizes[role])}")
         told = clock.for_role(role, watch.progress)
-        made[role] = build_cached(trt, sources[role], chosen[role], force=True, progress=told)
+        made[role] = build_cached(trt, sources[role], chosen[role], progress=told)
         watch.tell(f"{role}: built in {made[role].sidecar['build_s']:.1f} s")
     return {role: made[role] for role in sources}
 
