@@ -97,8 +97,7 @@ class Captioning:
     def measure(self, model: Model) -> Measurement:
         """Caption all pictures and rate the captions."""
         captioner = cast("Captioner", model)
-        lot = 1 if quantises_as_it_runs(captioner) else self.lot
-        texts = [decoded.text for decoded in captioner.captions(self.tensors, lot)]
+        texts = [decoded.text for decoded in captioner.captions(self.tensors, self.lot)]
         right = self._right(texts)
         ends = wilson(sum(right), len(right))
         metrics = with_interval("exact", sum(right) / len(right), ends, len(right))
@@ -112,11 +111,3 @@ class Captioning:
 
     def _right(self, texts: Sequence[str]) -> list[bool]:
         return [is_exact(text, scene) for text, scene in zip(texts, self.truths, strict=True)]
-
-
-def quantises_as_it_runs(captioner: Captioner) -> bool:
-    """Return whether the step finds the range of its activations anew in each call.
-
-    It is then that of all pictures of a call, and a camera sends one.
-    """
-    return bool(getattr(captioner.step, "quantises_as_it_runs", False))

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from edgedl.errors import BundleError, UsageError
 from edgedl.runtime.engine_file import engine_of
-from edgedl.runtime.lots import any_rows
 from edgedl.runtime.session import ENGINE_BACKENDS, Session, open_session
 
 if TYPE_CHECKING:
@@ -204,7 +203,7 @@ class Pipeline:
                 raise BundleError("E413", msg)
             for spec in specs:
                 self._check_tensor(spec, wanted[spec.name], name)
-        return any_rows(session)
+        return session
 
     def _check_declared(self, session: Session, role: str) -> None:
         """Compare names, types and ranks with what the manifest says of the graph."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from edgedl.runtime.captioner import Captioner
 from edgedl.runtime.classifier import Classifier
 from edgedl.runtime.clip_classifier import ClipClassifier
+from edgedl.runtime.lots import any_rows
 from edgedl.runtime.regressor import Regressor
 from edgedl.runtime.tensor_model import TensorModel
 from edgedl.runtime.text_classifier import TextClassifier
@@ -54,18 +55,20 @@ def open_model(
 
     Args:
         spec: How it is fed and read.
-        sessions: Role to session, one for each of ``spec.roles``.
+        sessions: Role to session, one for each of ``spec.roles``; those that take few samples at
+            once get them in turn.
         decode: How captions are searched; for captioning only.
         source_format: Pixel format of bare arrays, where pictures go in.
     """
+    if spec.task == "tensor":  # whose first axes may mean anything; it goes sample by sample
+        return TensorModel(spec, sessions, source_format)
+    sessions = {role: any_rows(session) for role, session in sessions.items()}
     if spec.task == "captioning":
         return Captioner(spec, sessions, decode, source_format)
     if spec.task == "classification":
         return Classifier(spec, sessions, source_format)
     if spec.task == "clip-classification":
         return ClipClassifier(spec, sessions, source_format)
-    if spec.task == "tensor":
-        return TensorModel(spec, sessions, source_format)
     kinds: dict[Task, type[TextGenerator | TextClassifier | Regressor]] = {
         "text-generation": TextGenerator,
         "text-classification": TextClassifier,

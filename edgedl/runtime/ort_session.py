@@ -31,8 +31,8 @@ class OrtSession:
     """One ONNX model on ONNX Runtime's CPU provider; ``run`` may be called from any thread.
 
     Attributes:
-        quantises_as_it_runs: The graph finds the range of activations anew in each call, so that
-            samples of one call influence each other.
+        most_rows: 1 where the graph finds the range of activations anew in each call, which would
+            then be that of all samples of the call; None for any number.
     """
 
     backend = "onnxruntime"
@@ -50,7 +50,7 @@ class OrtSession:
             IntegrityError: E411 it wants other files.
         """
         has_float16 = scan_onnx(raw, name).has_float16
-        self.quantises_as_it_runs = b"DynamicQuantizeLinear" in raw
+        self.most_rows = 1 if b"DynamicQuantizeLinear" in raw else None
         self._name = name
         self._session: Any = None
         try:

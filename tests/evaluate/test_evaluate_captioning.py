@@ -13,7 +13,6 @@ import pytest
 from edgedl.data.scenes import Scenes, captions, references
 from edgedl.errors import DataError, UsageError
 from edgedl.evaluate import open_evaluation
-from edgedl.evaluate.captioning import quantises_as_it_runs
 from edgedl.metrics.caption import bleu, cider_d
 from edgedl.metrics.interval import wilson
 from edgedl.runtime.decode import Decoded
@@ -92,19 +91,6 @@ def test_a_part_keeps_pictures_and_captions_together() -> None:
 @pytest.mark.parametrize(("limit", "n"), [(1, 1), (9, 9), (50, 9), (None, 9)])
 def test_a_limit(limit: int | None, n: int) -> None:
     assert len(open_evaluation(SPEC, DATA, limit=limit)) == n
-
-
-def test_where_activations_are_quantised_as_they_come_pictures_go_one_by_one() -> None:
-    found = open_evaluation(SPEC, DATA, limit=2)
-    for flags, lot in (
-        ({}, 64),
-        ({"quantises_as_it_runs": False}, 64),
-        ({"quantises_as_it_runs": True}, 1),
-    ):
-        teller = Teller([right(0), right(1)], **flags)
-        assert quantises_as_it_runs(teller) is (lot == 1)
-        found.measure(teller)
-        assert teller.lots == [lot]
 
 
 def test_scenes_to_learn_from_have_no_end() -> None:

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnxruntime.quantization import quantize_dynamic
 
 from edgedl.errors import BundleError
 from edgedl.runtime import ort_session
+from edgedl.runtime.lots import any_rows
 from edgedl.runtime.session import open_session
 from edgedl.spec import TensorSpec
 
@@ -140,3 +142,28 @@ def test_threads_may_share_a_session(tiny_bundle: Path) -> None:
     for n in range(4):
         for h in found[n]:
             np.testing.assert_array_equal(h, expected[n])
+
+
+def test_samples_do_not_share_ranges_that_are_found_as_a_graph_runs(tmp_path: Path) -> None:
+
+    rng = np.random.default_rng(0)
+    weight = onnx.numpy_helper.from_array(rng.normal(size=(4, 3)).astype(np.float32), "w")
+    make = onnx.helper
+    graph = make.make_graph(
+        [make.make_node("MatMul", ["tokens_", "w"], ["logits"], name="product")],
+        "g",
+        [make.make_tensor_value_info("tokens_", 1, ["N", 4])],
+        [make.make_tensor_value_info("logits", 1, ["N", 3])],
+        [weight],
+    )
+    model = make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "f.onnx")
+    quantize_dynamic(tmp_path / "f.onnx", tmp_path / "q.onnx")
+    x = rng.normal(size=(2, 4)).astype(np.float32) * np.array([[1], [1000]], np.float32)
+    session = open_session(tmp_path / "q.onnx")
+    alone = np.concatenate([session.run({"tokens_": row[None]})["logits"] for row in x])
+    together = session.run({"tokens_": x})["logits"]
+    assert not np.allclose(together, alone)
+    np.testing.assert_array_equal(any_rows(session).run({"tokens_": x})["logits"], alone)
+    float_session = open_session(tmp_path / "f.onnx")
+    assert any_rows(float_session) is float_session
