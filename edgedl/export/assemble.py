@@ -234,11 +234,17 @@ def _report_facts(job: Job, candidates: Sequence[Candidate], manifest: Manifest)
         times_ms={c.precision: c.times_ms for c in candidates if c.times_ms},
         sizes_bytes={c.precision: c.size_bytes for c in candidates},
         samples=_samples(job, candidates),
-        warnings=job.calibration.warnings if manifest.calibration else (),
+        warnings=_warnings(job, manifest),
         curves_png=job.origin.curves_png,
         max_drop=job.options.max_drop,
         origin_errors=job.origin_errors,
     )
+
+
+def _warnings(job: Job, manifest: Manifest) -> list[str]:
+    """Return what a reader should know first."""
+    missing = [f"no engine for {target}: {why}" for target, why in job.missing_engines.items()]
+    return [*missing, *(job.calibration.warnings if manifest.calibration else ())]
 
 
 def _samples(job: Job, candidates: Sequence[Candidate]) -> list[Sample]:

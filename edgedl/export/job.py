@@ -68,6 +68,7 @@ class Job:
         folder: The bundle in the making.
         say: Takes one line per stage.
         origin_errors: Relative error of each output of the fp32 graphs against the network.
+        missing_engines: Target to why it has no engines, though it was asked for.
     """
 
     origin: Origin
@@ -75,6 +76,7 @@ class Job:
     folder: Path
     say: Say
     origin_errors: dict[str, float] = field(default_factory=dict)
+    missing_engines: dict[str, str] = field(default_factory=dict)
 
     @property
     def spec(self) -> ModelSpec:

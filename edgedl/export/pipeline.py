@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import shutil
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -31,6 +33,8 @@ from edgedl.export.to_onnx import read_facts
 if TYPE_CHECKING:
     from edgedl.engines.shapes import Profile
     from edgedl.export.replay import Feeds
+
+log = logging.getLogger(__name__)
 
 ORIGIN_BOUND = 1e-4
 """Largest difference of the fp32 graphs from the network, as a part of the largest magnitude."""
@@ -237,25 +241,51 @@ def _problem(job: Job, candidate: Candidate, fp32: Candidate) -> str | None:
 def _build_engines(
     job: Job, candidates: Sequence[Candidate], builders: Sequence[TensorRT]
 ) -> list[Engine]:
-    """Build engines of both graphs for every flavour asked for, from fp16 if it is there."""
+    """Build engines of all graphs for every flavour asked for, from fp16 if it is there.
+
+    A flavour that refuses a graph is left out, with a warning, where the bundle is for something
+    else too and nothing was asked for by name.
+
+    Raises:
+        BundleError: E425, E448 TensorRT refused a graph or would.
+    """
     kept = [c.precision for c in candidates if not c.problem]
     precision = next(p for p in ("fp16", "int8-trt", "fp32") if p in kept)
+    is_needed = job.options.precision != "auto" or len(set(job.options.targets)) == 1
+    engines = []
+    for trt in builders:
+        folder = job.folder / "engines" / target_name(trt)
+        folder.mkdir(parents=True)
+        try:
+            engines += _engines_of(job, trt, folder, precision)
+        except BundleError as err:
+            if is_needed:
+                named = job.options.precision != "auto"
+                mend = "use --precision auto --for cpu" if named else "add --for cpu"
+                msg = f"{err}; nothing was written: to go without it, {mend}"
+                raise BundleError(err.code, msg) from err
+            shutil.rmtree(folder)
+            job.missing_engines[folder.name] = str(err)
+            log.warning("no engine for %s: %s", folder.name, err)
+    if not engines:
+        shutil.rmtree(job.folder / "engines", ignore_errors=True)
+    return engines
+
+
+def _engines_of(job: Job, trt: TensorRT, folder: Path, precision: str) -> list[Engine]:
+    """Build an engine of each graph of a precision, and its sidecar, into a folder."""
     engines = []
     options = NetworkOptions(profiles=_profiles(job))
-    for trt in builders:
-        target = target_name(trt)
-        folder = job.folder / "engines" / target
-        folder.mkdir(parents=True)
-        for role, graph in job.paths(precision).items():
-            lint.check(graph, lint.of_package(trt.package, trt.version), options.profiles)
-            job.say(f"building the {role} engine with {trt} from {graph.name}")
-            file = folder / f"{role}.engine"
-            now_and_then = _now_and_then(lambda done: job.say(f"… {100 * done:.0f} %"))
-            sidecar = build_engine(trt, graph, file, options, precision, now_and_then)
-            text = json.dumps({"role": role, **sidecar}, indent=1) + "\n"
-            file.with_suffix(".json").write_text(text, encoding="utf-8")
-            name = file.relative_to(job.folder).as_posix()
-            engines.append(Engine(target=target, role=role, file=name, precision=precision))
+    for role, graph in job.paths(precision).items():
+        lint.check(graph, lint.of_package(trt.package, trt.version), options.profiles)
+        job.say(f"building the {role} engine with {trt} from {graph.name}")
+        file = folder / f"{role}.engine"
+        now_and_then = _now_and_then(lambda done: job.say(f"… {100 * done:.0f} %"))
+        sidecar = build_engine(trt, graph, file, options, precision, now_and_then)
+        text = json.dumps({"role": role, **sidecar}, indent=1) + "\n"
+        file.with_suffix(".json").write_text(text, encoding="utf-8")
+        name = file.relative_to(job.folder).as_posix()
+        engines.append(Engine(target=folder.name, role=role, file=name, precision=precision))
     return engines
 
 

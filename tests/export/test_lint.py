@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -520,6 +521,34 @@ def test_an_export_is_refused_before_an_engine_is_built(
         export(run_folder, tmp_path / "x.edge", options, told.append)
     assert list(tmp_path.iterdir()) == []
     assert not any("building" in line for line in told)
+
+
+@pytest.mark.rtx
+def test_an_export_for_more_goes_on_without_an_engine_and_warns(
+    run_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    refused = {**lint_rules.UNREAD_BY, "rtx": frozenset({"LSTM", "MatMul", "Gemm"})}
+    monkeypatch.setattr(lint_rules, "UNREAD_BY", refused)
+    options = ExportOptions(
+        held_out=16, calibration=8, rounds=30, targets=("cpu", "rtx"), max_drop=100.0
+    )
+    made = export(run_folder, tmp_path / "x.edge", options)
+    assert made.manifest.engines == ()
+    assert not (made.path / "engines").exists()
+    assert "is not for TensorRT-RTX" in caplog.text
+    report = (made.path / "report.html").read_text(encoding="utf-8")
+    assert "no engine for rtx-" in report
+    alone = dataclasses.replace(options, targets=("rtx",))
+    with pytest.raises(
+        BundleError, match=r"nothing was written: to go without it, add --for cpu"
+    ) as caught:
+        export(run_folder, tmp_path / "y.edge", alone)
+    assert caught.value.code == "E448"
+    assert not (tmp_path / "y.edge").exists()
 
 
 def test_check_takes_the_sizes_it_will_be_built_for(tmp_path: Path) -> None:
