@@ -191,17 +191,21 @@ def _say(text: str) -> None:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[Step], None]]:
-    """Show progress on standard error: a bar on a terminal, elsewhere a line now and then."""
+    """Show progress on standard error: a bar on a terminal, elsewhere a line now and then.
+
+    TensorRT may tell nothing for minutes; the clock beside the bar goes on.
+    """
     if not sys.stderr.isatty():
         yield _lines()
         return
     from rich.console import Console
-    from rich.progress import BarColumn, TextColumn
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 
     columns = ("{task.description}", "{task.percentage:3.0f} %", "{task.fields[left]}")
     first, *rest = map(TextColumn, columns)
-    with Bar(first, BarColumn(), *rest, console=Console(stderr=True), transient=True) as bar:
+    clock, console = TimeElapsedColumn(), Console(stderr=True)
+    with Bar(first, BarColumn(), clock, *rest, console=console, transient=True) as bar:
         task = bar.add_task("building", total=1.0, left="")
 
         def show(step: Step) -> None:
