@@ -281,7 +281,7 @@ def _walk(folder: Path) -> Iterator[tuple[str, int]]:
                     msg = f"{folder} holds more than {MAX_FILES} files or {MAX_TOTAL_BYTES} bytes"
                     raise BundleError("E406", msg)
                 if stat.S_ISDIR(info.st_mode):
-                    waiting.append(safe_name(name) + "/")
+                    waiting.append(safe_name(name, str(folder)) + "/")
                 else:
                     _check_is_plain(info, folder / _shown(name))
                     yield name, info.st_size

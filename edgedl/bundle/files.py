@@ -116,7 +116,8 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
         raise
     except OSError as err:
         code = "E430" if err.errno in _NO_ROOM else "E431"
-        msg = f"{path} cannot be written: {err.strerror}"
+        mend = "free some room there" if code == "E430" else "choose another place"
+        msg = f"{path} cannot be written: {err.strerror}; {mend}"
         raise BundleError(code, msg) from err
     finally:
         partial.unlink(missing_ok=True)
@@ -131,8 +132,10 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def safe_name(name: str) -> str:
+def safe_name(name: str, where: str = "") -> str:
     """Return ``name`` if it can only mean a file below the bundle.
+
+    ``where`` is named in the error.
 
     Allowed are 1 to 4 parts of ``A-Z a-z 0-9 . _ -`` joined by ``/``, none starting with a dot or
     a hyphen, together at most 200 characters. So there is no ``..``, no absolute path, no drive,
@@ -148,7 +151,9 @@ def safe_name(name: str) -> str:
         or not all(_PART_OF_NAME.match(part) for part in parts)
     ):
         shown = ascii(name) if len(name) <= 80 else ascii(name[:80]) + "…"
-        msg = f"unsafe file name {shown}: allowed are relative names of A-Z a-z 0-9 . _ - and /"
+        place = f" in {where}" if where else ""
+        allowed = "allowed are relative names of A-Z a-z 0-9 . _ - and /"
+        msg = f"unsafe file name {shown}{place}: {allowed}"
         raise IntegrityError("E405", msg)
     return name
 

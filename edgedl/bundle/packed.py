@@ -167,7 +167,7 @@ def _checked(path: Path, members: list[zipfile.ZipInfo], size: int) -> dict[str,
     found: dict[str, zipfile.ZipInfo] = {}
     for member in members:
         name, mode = member.orig_filename, member.external_attr >> 16
-        safe_name(name)
+        safe_name(name, str(path))
         problem = None
         if name in found:
             problem = "it is there twice"
