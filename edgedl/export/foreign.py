@@ -30,6 +30,7 @@ from edgedl.bundle.onnx_bytes import scan_onnx
 from edgedl.errors import BundleError, IntegrityError
 from edgedl.export.lint import MAX_IR
 from edgedl.export.to_onnx import OPSET
+from edgedl.export.tools import failing_as, one_line
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
@@ -104,19 +105,22 @@ def clean(original: ModelProto, path: Path) -> ModelProto:
     The operator set is raised to 17 where onnx can do that and ONNX Runtime runs the result.
 
     Raises:
-        BundleError: E412 ONNX Runtime cannot run the model.
+        BundleError: E412 ONNX Runtime cannot run the model, E446 onnx cannot read it.
     """
-    model = _own_weights(inliner.inline_local_functions(original))
+    with failing_as(f"reading the local functions of {path}"):
+        model = _own_weights(inliner.inline_local_functions(original))
     try:
         made = _folded(_raised(model), path)
-    except (BundleError, RuntimeError):  # no way from its operators to newer ones
+    except BundleError:  # no way from its operators to newer ones
         made = _folded(model, path)
     _tidy(made)
     _flatten_biases(made.graph)
-    made = onnx.shape_inference.infer_shapes(made)
+    with failing_as(f"inferring the shapes of {path}"):
+        made = onnx.shape_inference.infer_shapes(made)
     for value in (*made.graph.input, *made.graph.output):
         _name_sizes(value)
-    onnx.checker.check_model(made)
+    with failing_as(f"checking {path}, cleaned,"):
+        onnx.checker.check_model(made)
     return made
 
 
@@ -158,7 +162,7 @@ def _from_program(raw: bytes, path: Path) -> ModelProto:
         raise
     except Exception as err:
         msg = (
-            f"{path} is no program that torch {torch.__version__} reads: {_one_line(err)}; write "
+            f"{path} is no program that torch {torch.__version__} reads: {one_line(err)}; write "
             "it with torch.export.save"
         )
         raise BundleError("E410", msg) from err
@@ -169,7 +173,7 @@ def _from_program(raw: bytes, path: Path) -> ModelProto:
             model: ModelProto = made.model_proto
     except Exception as err:
         msg = (
-            f"{path}: torch cannot turn it into ONNX: {_one_line(err)}; make model.onnx of it "
+            f"{path}: torch cannot turn it into ONNX: {one_line(err)}; make model.onnx of it "
             "yourself and export that"
         )
         raise _unfit(msg) from err
@@ -211,7 +215,7 @@ def _parsed(raw: bytes, path: Path) -> ModelProto:
     try:
         model = onnx.load_from_string(raw)
     except Exception as err:  # protobuf's exceptions depend on how it was built
-        msg = f"{path} is not an ONNX model: {_one_line(err)}"
+        msg = f"{path} is not an ONNX model: {one_line(err)}"
         raise BundleError("E410", msg) from err
     if outside:
         _take_in(model, path)
@@ -241,7 +245,7 @@ def _take_in(model: ModelProto, path: Path) -> None:
     try:
         external_data_helper.load_external_data_for_model(model, str(path.parent))
     except Exception as err:
-        msg = f"{path} keeps tensor data in files that do not fit: {_one_line(err)}; export again"
+        msg = f"{path} keeps tensor data in files that do not fit: {one_line(err)}; export again"
         raise IntegrityError("E411", msg) from err
     for tensor in tensors:
         tensor.data_location = onnx.TensorProto.DEFAULT
@@ -346,7 +350,8 @@ def _raised(model: ModelProto) -> ModelProto:
     """Return a model with opset 17 at least."""
     if _opset(model) >= OPSET:
         return model
-    made: ModelProto = version_converter.convert_version(model, OPSET)
+    with failing_as(f"raising the opset to {OPSET}"):
+        made: ModelProto = version_converter.convert_version(model, OPSET)
     return made
 
 
@@ -369,7 +374,7 @@ def _folded(model: ModelProto, path: Path) -> ModelProto:
             )
         except Exception as err:  # ONNX Runtime's exceptions share no base
             version = onnxruntime.__version__
-            msg = f"{path} cannot run on ONNX Runtime {version}: {_one_line(err)}"
+            msg = f"{path} cannot run on ONNX Runtime {version}: {one_line(err)}"
             raise BundleError("E412", msg) from err
         made: ModelProto = onnx.load(out)
     return made
@@ -439,11 +444,6 @@ def _all_tensors(graph: GraphProto) -> Iterator[TensorProto]:
 
 def _spelled(node: NodeProto) -> str:
     return f"{node.domain}::{node.op_type}" if node.domain else str(node.op_type)
-
-
-def _one_line(err: Exception) -> str:
-    text = " ".join(str(err).split()) or type(err).__name__
-    return text if len(text) <= 300 else text[:300] + "…"
 
 
 @contextlib.contextmanager

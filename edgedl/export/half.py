@@ -12,6 +12,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from edgedl.errors import BundleError
 from edgedl.export.order import sort_nodes
+from edgedl.export.tools import failing_as
 from edgedl.runtime.session import open_session
 
 if TYPE_CHECKING:
@@ -38,9 +39,11 @@ def to_half(source: Path, out: Path, feeds: Sequence[Feeds], *, raw_units: bool 
             them stays fp32.
 
     Raises:
-        BundleError: E417 a weight, or a value on the way, does not fit into fp16.
+        BundleError: E417 a weight, or a value on the way, does not fit into fp16, E446 the graph
+            cannot be converted.
     """
-    model = onnx.shape_inference.infer_shapes(onnx.load(source))
+    with failing_as(f"inferring the shapes of {source.name}"):
+        model = onnx.shape_inference.infer_shapes(onnx.load(source))
     for index, node in enumerate(model.graph.node):
         node.name = node.name or f"node_{index}"
     kept = _scaling(model.graph) if raw_units else set()
@@ -60,12 +63,13 @@ def to_half(source: Path, out: Path, feeds: Sequence[Feeds], *, raw_units: bool 
     for name, largest in _largest(model, halved, feeds).items():
         _check_fits(source, f"tensor {name!r}", largest)
     before = {node.name for node in model.graph.node}
-    half = convert_float_to_float16(
-        model, keep_io_types=True, disable_shape_infer=True, node_block_list=sorted(kept)
-    )
-    _undo_rounding(half.graph, before)
-    sort_nodes(half.graph)  # the casts of the inputs were appended at the end
-    onnx.checker.check_model(half)
+    with failing_as(f"making fp16 of {source.name}"):
+        half = convert_float_to_float16(
+            model, keep_io_types=True, disable_shape_infer=True, node_block_list=sorted(kept)
+        )
+        _undo_rounding(half.graph, before)
+        sort_nodes(half.graph)  # the casts of the inputs were appended at the end
+        onnx.checker.check_model(half)
     onnx.save(half, out)
 
 

@@ -14,7 +14,8 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
-from edgedl.errors import DataError
+from edgedl.errors import BundleError, DataError
+from edgedl.export.tools import failing_as
 
 if TYPE_CHECKING:
     from edgedl.export.replay import Feeds
@@ -116,7 +117,8 @@ def observe(
         Name to histogram.
 
     Raises:
-        DataError: E355 a tensor becomes infinite or NaN on these samples.
+        BundleError: E414 a tensor becomes infinite or NaN on these samples, E446 ONNX Runtime
+            cannot run the graph.
     """
     histograms = {name: Histogram() for name in names}
     for found in run_with_outputs(model, list(histograms), feeds):
@@ -125,7 +127,7 @@ def observe(
                 histogram.add(found[name])
             except DataError as err:
                 msg = f"tensor {name!r} {err} on calibration samples"
-                raise DataError("E355", msg) from None
+                raise BundleError("E414", msg) from None
     return histograms
 
 
@@ -138,12 +140,18 @@ def run_with_outputs(
         model: Left as it is.
         names: Of tensors in it, inputs among them.
         feeds: Inputs of the graph.
+
+    Raises:
+        BundleError: E446 ONNX Runtime cannot run the graph.
     """
     given = {value.name for value in model.graph.input}
     inside = [name for name in names if name not in given]
-    session = _session_with_outputs(model, inside)
+    with failing_as("looking inside the graph on ONNX Runtime"):
+        session = _session_with_outputs(model, inside)
     for one in feeds:
-        yield {**one, **dict(zip(inside, session.run(inside, one), strict=True))}
+        with failing_as("running the graph on calibration samples"):
+            values = session.run(inside, one) if inside else []  # none would mean all outputs
+        yield {**one, **dict(zip(inside, values, strict=True))}
 
 
 def _session_with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> Any:

@@ -31,6 +31,7 @@ from edgedl.export.equalize import equalize
 from edgedl.export.observe import Histogram, observe
 from edgedl.export.order import sort_nodes
 from edgedl.export.ranges import METHODS, Method, range_of
+from edgedl.export.tools import failing_as
 
 if TYPE_CHECKING:
     from edgedl.export.replay import Feeds
@@ -157,13 +158,15 @@ def prepare(
         equalized: Make channels alike first, where that can be done.
 
     Raises:
-        DataError: E355 a tensor becomes infinite or NaN on these samples.
+        BundleError: E414 a tensor becomes infinite or NaN on these samples, E446 the graph cannot
+            be prepared.
     """
-    model = _tidy(onnx.load(source))
-    if equalized:
-        equalize(model, feeds)
-    for_cpu = _copy(model)
-    for_cpu = _tidy(for_cpu) if rewrite_conv_transposes(for_cpu) else model
+    with failing_as(f"preparing {source.name} for INT8"):
+        model = _tidy(onnx.load(source))
+        if equalized:
+            equalize(model, feeds)
+        for_cpu = _copy(model)
+        for_cpu = _tidy(for_cpu) if rewrite_conv_transposes(for_cpu) else model
     histograms = observe(model, _of_interest(model), feeds)
     if for_cpu is not model:
         new = _of_interest(for_cpu) - histograms.keys()
@@ -192,13 +195,18 @@ def _of_interest(model: onnx.ModelProto) -> set[str]:
 
 
 def write_int8(precision: str, prepared: Prepared, out: Path, recipe: Recipe) -> None:
-    """Write the graph of a precision: ``int8-cpu`` or ``int8-trt``."""
-    if prepared.finds_ranges_as_it_runs(precision):
-        int8_cpu_weights(prepared, out, recipe, LEAST_WEIGHTS)
-    elif precision == "int8-cpu":
-        int8_cpu(prepared, out, recipe)
-    else:
-        int8_trt(prepared, out, recipe)
+    """Write the graph of a precision: ``int8-cpu`` or ``int8-trt``.
+
+    Raises:
+        BundleError: E446 the graph cannot be quantised.
+    """
+    with failing_as(f"making {precision} of the {prepared.role} graph"):
+        if prepared.finds_ranges_as_it_runs(precision):
+            int8_cpu_weights(prepared, out, recipe, LEAST_WEIGHTS)
+        elif precision == "int8-cpu":
+            int8_cpu(prepared, out, recipe)
+        else:
+            int8_trt(prepared, out, recipe)
 
 
 def int8_cpu(prepared: Prepared, out: Path, recipe: Recipe) -> None:

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from edgedl.errors import DataError
+from edgedl.errors import BundleError, DataError
 from edgedl.export.observe import BINS, COUNTED, Histogram, observe
 
 
@@ -101,6 +101,25 @@ def test_tensors_inside_a_graph_over_batches_of_different_sizes() -> None:
 
 
 def test_a_tensor_that_becomes_infinite_is_named() -> None:
-    with pytest.raises(DataError, match=r"tensor 'middle' holds .*-inf.* on calibration") as caught:
+    with pytest.raises(
+        BundleError, match=r"tensor 'middle' holds .*-inf.* on calibration"
+    ) as caught:
         observe(logarithm(), ["middle"], [{"x": np.zeros((1, 2), np.float32)}])
-    assert caught.value.code == "E355"
+    assert caught.value.code == "E414"
+
+
+def test_nothing_to_look_at() -> None:
+    feeds = [{"x": np.ones((1, 2), np.float32)}]
+    assert observe(logarithm(), [], feeds) == {}
+    assert list(observe(logarithm(), ["x"], feeds)) == ["x"]
+
+
+def test_a_graph_that_cannot_be_looked_into() -> None:
+    model = logarithm()
+    model.graph.node[0].op_type = "NoSuchOperator"
+    with pytest.raises(BundleError, match=r"looking inside the graph on ONNX .* failed") as caught:
+        observe(model, ["middle"], [{"x": np.ones((1, 2), np.float32)}])
+    assert caught.value.code == "E446"
+    with pytest.raises(BundleError, match=r"running the graph on calibration") as caught:
+        observe(logarithm(), ["middle"], [{"x": np.ones((1, 3), np.float32)}])
+    assert caught.value.code == "E446"

@@ -213,3 +213,25 @@ def test_ranks_are_errors_of_one_layer_alone(fragile: Run, tmp_path: Path) -> No
     )
     error = ((found - expected) ** 2).mean() ** 0.5 / (expected**2).mean() ** 0.5
     assert ranked[0].error == pytest.approx(error, rel=1e-3)
+
+
+@pytest.mark.parametrize("module", ["quantize", "half"])
+def test_a_tool_that_fails_on_a_graph_refuses_that_precision(
+    sound: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise IndexError("list index\nout of range")
+
+    name = {"quantize": "QDQQuantizer", "half": "convert_float_to_float16"}[module]
+    monkeypatch.setattr(f"edgedl.export.{module}.{name}", fail)
+    made = export(sound.path, tmp_path / "x.edge", OPTIONS).manifest
+    refused = {r.precision: r.reason for r in made.refused}
+    assert set(refused) == {"quantize": {"int8-cpu", "int8-trt"}, "half": {"fp16"}}[module]
+    for reason in refused.values():
+        assert reason.endswith(" failed, IndexError: list index out of range")
+    asked = {"quantize": "int8", "half": "fp16"}[module]
+    options = dataclasses.replace(OPTIONS, precision=asked)
+    with pytest.raises(BundleError, match="IndexError") as caught:
+        export(sound.path, tmp_path / "y.edge", options)
+    assert caught.value.code == "E446"
+    assert not (tmp_path / "y.edge").exists()
