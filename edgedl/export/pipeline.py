@@ -74,7 +74,7 @@ def export(
     builders = _builders(options.targets)
     origin = _origin(Path(source), options) if isinstance(source, Path | str) else source
     golden_count(origin.spec)
-    with new_folder(out, options.force) as folder:
+    with new_folder(out, options.force, ("manifest.json",)) as folder:
         (folder / "graphs").mkdir()
         job = Job(origin, options, folder, progress or (lambda _text: None))
         _check_held_out(job)

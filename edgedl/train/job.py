@@ -72,7 +72,10 @@ def train(
         assert recipe is not None
         resolved = read_recipe(recipe, overrides)
         _check_place(place, force)
-    with new_folder(out, force or resume) as folder, torch.random.fork_rng(devices=[]):
+    with (
+        new_folder(out, force or resume, ("model.json",)) as folder,
+        torch.random.fork_rng(devices=[]),
+    ):
         trained = _train_all(resolved, place, progress, resume)
         _write(folder, resolved, trained)
     shutil.rmtree(place, ignore_errors=True)

@@ -388,3 +388,12 @@ def test_weights_of_another_network(run_folder: Path, tmp_path: Path) -> None:
         export(tmp_path / "run", tmp_path / "x.edge", QUICK)
     assert caught.value.code == "E413"
     assert not (tmp_path / "x.edge").exists()
+
+
+def test_a_run_is_never_replaced_by_its_bundle(run_folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(run_folder, run)
+    with pytest.raises(BundleError, match="run") as caught:
+        export(run, run, dataclasses.replace(QUICK, force=True))
+    assert caught.value.code == "E432"
+    assert Run.open(run).model_spec == Run.open(run_folder).model_spec
