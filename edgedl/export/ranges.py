@@ -70,12 +70,15 @@ def _entropy_limit(histogram: Histogram) -> float:
     counts, width = _magnitudes(histogram), histogram.width
     # Few values in many bins look like a distribution of their own that any range keeps.
     while len(counts) > _ENTROPY_BINS or (
-        len(counts) > 2 * _LEVELS and counts.sum() < _PER_BIN * len(counts)
+        len(counts) > 2 * _LEVELS and counts[1:].sum() < _PER_BIN * len(counts)
     ):
         counts = np.add.reduceat(counts, np.arange(0, len(counts), 2))
         width *= 2
     if len(counts) <= _LEVELS:
         return len(counts) * width
+    # Zeros, such as a Relu makes of half of its values, are exact in INT8 at any range. Spread over
+    # a level they would speak for the narrowest one, where a level is a bin.
+    counts[0] = min(counts[0], counts[1])
     step = max(1, (len(counts) - _LEVELS) // _TRIES)
     kept = np.unique([*range(_LEVELS, len(counts), step), len(counts)])
     divergence = [_divergence(counts, n) for n in kept]

@@ -60,6 +60,14 @@ def test_entropy_keeps_most_of_a_normal_distribution() -> None:
     assert 2.5 < high < 5
 
 
+@pytest.mark.parametrize("zeros", [0, 200_000, 2_000_000])
+def test_entropy_minds_no_zeros(zeros: int) -> None:
+    values = np.concatenate([RELU, np.zeros(zeros)])
+    low, high = range_of(histogram_of(values), "entropy")
+    assert low == 0
+    assert high > 3.5  # half of them were cut off at 2 when zeros counted
+
+
 def test_entropy_takes_all_of_few_levels() -> None:
     low, high = range_of(histogram_of(RNG.integers(0, 4, 1000).astype(float)), "entropy")
     assert (low, high) == (0, 3)
