@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgedl.cli.parser import add_json_option, new_parser, print_json, print_next
 from edgedl.deps import explain_missing
+from edgedl.printable import escaped
 
 if TYPE_CHECKING:
     from edgedl.bundle import Bundle
@@ -103,13 +104,13 @@ def run(args: argparse.Namespace) -> int:
     if args.json != "-":
         _print_table(bundle)
         if args.explain:
-            print("\n".join(explain(bundle.manifest)))
+            print("\n".join(map(escaped, explain(bundle.manifest))))
     print_next("edgedl", "verify", args.out)
     return 0
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(escaped(text), file=sys.stderr, flush=True)
 
 
 def _to_json(bundle: Bundle) -> dict[str, Any]:
@@ -133,7 +134,9 @@ def _print_table(bundle: Bundle) -> None:
     manifest = bundle.manifest
     metric = main_metric(manifest.task)
     n = manifest.precisions["fp32"].quality["n"]
-    table = Table("precision", title=f"{bundle.path}: quality on {n:.0f} held-out samples")
+    table = Table(
+        "precision", title=f"{escaped(str(bundle.path))}: quality on {n:.0f} held-out samples"
+    )
     for name in (metric.name.replace("_", " "), "95 % interval", "lost", "ms", "kB"):
         table.add_column(name, justify="right")
     for precision, record in manifest.precisions.items():
@@ -152,12 +155,12 @@ def _print_table(bundle: Bundle) -> None:
             ", ".join(f"{ms:.3f}" for ms in record.latency_ms.values()) or "-",
             f"{sum(manifest.files[f].size_bytes for f in files) / 1000:.0f}",
         )
-    console = Console()
+    # Names of files and nodes may look like markup.
+    console = Console(markup=False, emoji=False, highlight=False)
     console.print(table)
     for refused in manifest.refused:
-        console.print(f"refused: {refused.reason}", highlight=False)
+        console.print(f"refused: {escaped(refused.reason)}")
     for engine in manifest.engines:
-        console.print(f"engine: {engine.file}", highlight=False)
-    note = "ms: median of one answer, one thread, on"
-    console.print(f"{note} {describe(manifest.machine)}", highlight=False)
-    console.print(f"report: {bundle.path / 'report.html'}", highlight=False)
+        console.print(f"engine: {engine.file}")
+    console.print(f"ms: median of one answer, one thread, on {describe(manifest.machine)}")
+    console.print(f"report: {escaped(str(bundle.path / 'report.html'))}", soft_wrap=True)

@@ -80,6 +80,17 @@ def test_json_on_standard_output_is_only_json(
     assert "next: edgedl verify" in printed.err
 
 
+def test_names_are_not_read_as_markup(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "[red]:bug:" / "[/b].edge"
+    args = parse(str(run_folder), "--out", str(out), "--held-out", "16", "--precision", "fp32")
+    assert args.run(args) == 0
+    printed = capsys.readouterr().out
+    assert f"report: {out / 'report.html'}\n" in printed
+    assert "[/b].edge: quality on" in "".join(printed.split("\n")).replace("  ", "")
+
+
 def test_table_for_people(
     run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
