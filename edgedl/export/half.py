@@ -14,6 +14,7 @@ from edgedl.errors import BundleError
 from edgedl.export.order import sort_nodes
 from edgedl.export.tools import failing_as
 from edgedl.runtime.session import open_session
+from edgedl.timing import allowed_cores
 
 if TYPE_CHECKING:
     from edgedl.export.replay import Feeds
@@ -117,7 +118,7 @@ def _largest(model: Any, names: set[str], feeds: Sequence[Feeds]) -> dict[str, f
         graph.node.append(make("Abs", [name], [f"abs_{index}"]))
         graph.node.append(make("ReduceMax", [f"abs_{index}"], [f"max_{index}"], keepdims=0))
         graph.output.append(onnx.helper.make_tensor_value_info(f"max_{index}", _FLOAT, []))
-    session = open_session(watching.SerializeToString(), "onnxruntime")
+    session = open_session(watching.SerializeToString(), "onnxruntime", allowed_cores())
     try:
         found = [session.run(one) for one in feeds]
     finally:

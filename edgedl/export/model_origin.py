@@ -29,6 +29,7 @@ from edgedl.options import options_from, parse_toml, suggest
 from edgedl.runtime.session import open_session
 from edgedl.runtime.tensor_model import fitted
 from edgedl.spec import ImageSpec, ModelSpec
+from edgedl.timing import allowed_cores
 from edgedl.vocab import parse_labels
 
 if TYPE_CHECKING:
@@ -136,7 +137,8 @@ class ModelOrigin:
     @cached_property
     def sessions(self) -> dict[str, Session]:
         """Return the model as it came, on ONNX Runtime."""
-        return {"model": open_session(self._original, "onnxruntime", name=str(self._path))}
+        session = open_session(self._original, "onnxruntime", allowed_cores(), str(self._path))
+        return {"model": session}
 
     def write_graphs(self, folder: Path) -> None:
         """Write the cleaned graph."""

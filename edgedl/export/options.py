@@ -22,7 +22,7 @@ class ExportOptions:
             accuracies, percent of every other metric.
         held_out: Samples the quality is measured on, at most.
         calibration: Samples the INT8 ranges are found on, at most.
-        rounds: Timed answers per precision; 662 or more give a p99.
+        rounds: Timed answers per precision, at most; 662 or more give a p99.
         force: Replace a bundle that is there.
         spec: ``spec.toml`` of a model file, see ``model_origin.ModelNotes``.
         samples: Folder of a model file's samples, see ``model_origin.ModelOrigin``.

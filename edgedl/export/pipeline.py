@@ -195,7 +195,7 @@ def _measure_speed(job: Job, candidates: Sequence[Candidate]) -> None:
     timed = {
         c.precision: c for c in candidates if c.precision in ("fp32", "int8-cpu") and not c.problem
     }
-    job.say(f"timing {' and '.join(timed)} in turn, {job.options.rounds} answers each")
+    job.say(f"timing {' and '.join(timed)} in turn, up to {job.options.rounds} answers each")
     with ExitStack() as stack:
         models = {name: stack.enter_context(job.open(name)) for name in timed}
         times = time_answers(models, job.reported.tensors, job.options.rounds)

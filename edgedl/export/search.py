@@ -20,7 +20,7 @@ from edgedl.export.quantize import (
 from edgedl.export.replay import feeds_of
 from edgedl.export.sensitivity import Layer, output_error, rank_layers
 from edgedl.export.speed import time_answers
-from edgedl.timing import machine_facts
+from edgedl.timing import allowed_cores, machine_facts
 
 if TYPE_CHECKING:
     from edgedl.export.job import Job
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 BOUND = {"points": 0.1, "relative": 0.5, "std": 1.0}
 """An INT8 graph that loses more on the samples settings are chosen by is made more carefully."""
 
+_FAR = 5  # times BOUND
 _RANKED_BY = 64  # samples by which layers are compared
 _FEEDS = 16  # of a graph, of those
 _ROUNDS = 15
@@ -70,7 +71,8 @@ def quantize(job: Job, precision: str) -> Search:
     """Write the graphs of an INT8 precision so that they keep the quality, if that can be done.
 
     The ways of ``recipes_for`` are tried in the order of what they change the outputs by, and again
-    with channels made alike. If none is good enough, layers are ranked by what they lose, and the
+    with channels made alike; not those that change them much as one did that lost far too much. If
+    none is good enough, layers are ranked by what they lose, and the
     fewest of the worst that suffice go back to float, found by bisection; a graph that is no faster
     than fp32 then is not looked at further. This follows NNCF's "quantization with accuracy
     control", which reverts the worst operations until the drop is met.
@@ -89,8 +91,8 @@ def quantize(job: Job, precision: str) -> Search:
     if not job.origin.is_sampled:  # never written: one look suffices to tell its number
         search.look_at(recipes[0])
         return Search(recipes[0], search.tries)
-    for recipe in search.in_order(recipes):
-        if search.look_at(recipe).lost <= search.bound:
+    for recipe, error in search.in_order(recipes):
+        if not search.is_hopeless(error) and search.look_at(recipe).lost <= search.bound:
             return Search(recipe, search.tries)
     best = min(search.tries, key=lambda one: one.lost)
     job.say(f"ranking the layers of {precision} by what they lose")
@@ -116,21 +118,29 @@ class _Search:
         with job.open("fp32") as model:
             seen = feeds_of(model, job.choosing.tensors[:_RANKED_BY])
         self.feeds = {role: given[:: max(1, len(given) // _FEEDS)] for role, given in seen.items()}
-        with job.sessions("fp32") as fp32:
+        with job.sessions("fp32", allowed_cores()) as fp32:
             self._expected = {
                 role: [fp32[role].run(one) for one in given] for role, given in self.feeds.items()
             }
 
-    def in_order(self, recipes: Sequence[Recipe]) -> Iterator[Recipe]:
+    def in_order(self, recipes: Sequence[Recipe]) -> Iterator[tuple[Recipe, float]]:
         """Yield the recipes by what they change the outputs by, then those of equalized graphs."""
-        yield from sorted(recipes, key=self.error)
+        yield from self._sorted(recipes)
         ranged = [
             one
             for one in self.job.equalized.values()
             if not one.finds_ranges_as_it_runs(self.precision)
         ]
         if ranged:
-            yield from sorted((replace(r, equalized=True) for r in recipes), key=self.error)
+            yield from self._sorted([replace(recipe, equalized=True) for recipe in recipes])
+
+    def _sorted(self, recipes: Sequence[Recipe]) -> list[tuple[Recipe, float]]:
+        return sorted(((one, self.error(one)) for one in recipes), key=lambda pair: pair[1])
+
+    def is_hopeless(self, error: float) -> bool:
+        """Return whether one that changed the outputs no more than twice as much lost far more."""
+        far = _FAR * BOUND[self.job.metric.unit]
+        return any(one.lost > far and error > one.error / 2 for one in self.tries)
 
     def graphs(self, recipe: Recipe) -> dict[str, Prepared]:
         """Return what the graphs of a recipe are made from."""
@@ -144,7 +154,7 @@ class _Search:
     def error(self, recipe: Recipe) -> float:
         """Return what the outputs change by; the graphs are those of ``recipe`` afterwards."""
         self.write(recipe)
-        with self.job.sessions(self.precision) as found:
+        with self.job.sessions(self.precision, allowed_cores()) as found:
             return max(
                 output_error(found[role], given, self._expected[role])
                 for role, given in self.feeds.items()

@@ -14,6 +14,7 @@ import numpy as np
 from edgedl.export.quantize import Place, Prepared, Recipe, places, write_int8
 from edgedl.export.ranges import range_of
 from edgedl.runtime.session import Session, open_session
+from edgedl.timing import allowed_cores
 
 if TYPE_CHECKING:
     from edgedl.export.replay import Feeds
@@ -59,15 +60,14 @@ def rank_layers(
         path = Path(folder) / "one.onnx"
         for role, prepared in graphs.items():
             every = places(precision, prepared)
-            fp32 = open_session(
-                prepared.graph(precision).SerializeToString(), "onnxruntime", name=role
-            )
+            graph = prepared.graph(precision).SerializeToString()
+            fp32 = open_session(graph, "onnxruntime", allowed_cores(), role)
             expected = [fp32.run(one) for one in feeds[role]]
             fp32.close()
             for place in every:
                 others = tuple(other for other in every if other != place)
                 write_int8(precision, prepared, path, replace(recipe, in_float=others))
-                session = open_session(path, "onnxruntime")
+                session = open_session(path, "onnxruntime", allowed_cores())
                 error = output_error(session, feeds[role], expected)
                 session.close()
                 layers.append(_layer(precision, prepared, place, error))

@@ -13,7 +13,11 @@ from edgedl.timing import interleave
 if TYPE_CHECKING:
     from edgedl.runtime.model import Model
 
+MOST_S = 15.0
+"""Seconds that timing takes, more or less; of slow models fewer answers are timed."""
+
 _SAMPLES = 64  # different ones that are timed
+_LEAST = 30  # rounds
 
 
 def time_answers(
@@ -25,7 +29,7 @@ def time_answers(
         models: Name to model.
         tensors: Real samples, an array (n, …) or, of tensor models, n tables of arrays; in each
             round all models answer the same one.
-        rounds: Timed rounds.
+        rounds: Timed rounds; fewer where they would take longer than ``MOST_S``.
         warmup: Untimed ones before.
 
     Returns:
@@ -39,4 +43,6 @@ def time_answers(
     calls = {
         name: partial(answer_next, model, itertools.cycle(ones)) for name, model in models.items()
     }
-    return interleave(calls, rounds, warmup)
+    first = interleave(calls, 1, warmup)
+    fit = int(1e3 * MOST_S / max(1e-3, sum(map(sum, first.values()))))
+    return interleave(calls, min(rounds, max(_LEAST, fit)), 0)

@@ -14,7 +14,7 @@ from edgedl.bundle.explain import explain
 from edgedl.cli import main
 from edgedl.errors import BundleError
 from edgedl.evaluate import open_evaluation
-from edgedl.export import ExportOptions, export, pipeline, search
+from edgedl.export import ExportOptions, export, pipeline, search, speed
 from edgedl.export.job import Job
 from edgedl.export.quantize import Recipe, prepare, write_int8
 from edgedl.export.ranges import METHODS
@@ -98,8 +98,21 @@ def test_fragile_by_plain_ranges(mended: Bundle) -> None:
         plain = mended.manifest.quantization[precision].tries[0]
         assert plain.recipe in METHODS
         assert plain.lost > 5
-        ways = list(mended.manifest.quantization[precision].tries[:4])
-        assert [t.error for t in ways] == sorted(t.error for t in ways)
+        tries = mended.manifest.quantization[precision].tries
+        ways = [one for one in tries if "in float" not in one.recipe]
+        assert [one.error for one in ways] == sorted(one.error for one in ways)
+
+
+def test_ways_like_one_that_lost_far_too_much_are_not_looked_at(mended: Bundle) -> None:
+    for precision in ("int8-cpu", "int8-trt"):
+        tries = mended.manifest.quantization[precision].tries
+        ways = [one for one in tries if "in float" not in one.recipe]
+        assert len(ways) < len(METHODS)
+        for number, one in enumerate(ways):
+            far = [
+                earlier for earlier in ways[:number] if earlier.lost > 5 * search.BOUND["points"]
+            ]
+            assert all(one.error <= earlier.error / 2 for earlier in far)
 
 
 @pytest.mark.parametrize("precision", ["int8-cpu", "int8-trt"])
@@ -134,7 +147,8 @@ def test_channels_made_alike_mend_it_without_float(fragile: Run, tmp_path: Path)
         found = made.quantization[precision]
         assert "channels equalized" in found.recipe
         assert found.layers == ()
-        assert found.tries[3].lost > 5
+        assert found.tries[0].lost > 5
+        assert found.tries[-1].error < found.tries[0].error / 2
         assert made.precisions[precision].drop_points <= 1
     assert verify(tmp_path / "x.edge").passed
 
@@ -235,3 +249,19 @@ def test_a_tool_that_fails_on_a_graph_refuses_that_precision(
         export(sound.path, tmp_path / "y.edge", options)
     assert caught.value.code == "E446"
     assert not (tmp_path / "y.edge").exists()
+
+
+@pytest.mark.parametrize(("took_ms", "expected"), [(0.01, 700), (50.0, 150), (5000.0, 30)])
+def test_of_a_slow_model_fewer_answers_are_timed(
+    monkeypatch: pytest.MonkeyPatch, took_ms: float, expected: int
+) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def interleave(calls: Any, rounds: int, warmup: int) -> dict[str, list[float]]:
+        asked.append((rounds, warmup))
+        return {name: [took_ms] * rounds for name in calls}
+
+    monkeypatch.setattr(speed, "interleave", interleave)
+    models: Any = {"a": None, "b": None}
+    assert [len(times) for times in speed.time_answers(models, [0], 700).values()] == [expected] * 2
+    assert asked == [(1, 20), (expected, 0)]
