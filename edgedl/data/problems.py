@@ -39,8 +39,12 @@ class Problems:
         """Remember a bad sample."""
         self.found.append(BadSample(where, why))
 
-    def finish(self, mode: OnBadSample) -> int:
+    def finish(self, mode: OnBadSample, *, can_skip: bool = True) -> int:
         """Report all of them: raise, or log that they are left out.
+
+        Args:
+            mode: Which of both.
+            can_skip: The user has the option to leave them out.
 
         Returns:
             How many there are.
@@ -52,8 +56,8 @@ class Problems:
             return 0
         text = self._text()
         if mode == "fail":
-            msg = f"{text}\nmend or remove them, or leave them out: --on-bad-sample skip"
-            raise DataError("E355", msg)
+            or_skip = ", or leave them out: --on-bad-sample skip" if can_skip else ""
+            raise DataError("E355", f"{text}\nmend or remove them{or_skip}")
         log.warning("left out: %s", text)
         return len(self.found)
 

@@ -176,7 +176,7 @@ class ModelOrigin:
         files = _files(self._samples, PICTURES, "pictures")
         problems = Problems()
         found = checked([Item(str(file), "", "", file) for file in files], [""], problems)
-        problems.finish("fail")
+        problems.finish("fail", can_skip=False)
         return found[""]
 
     def _pictures(self, split: str, limit: int) -> Evaluation:

@@ -73,6 +73,12 @@ def export(
     options, out = options or ExportOptions(), Path(out)
     builders = _builders(options.targets)
     origin = _origin(Path(source), options) if isinstance(source, Path | str) else source
+    if options.precision == "int8" and not origin.is_sampled:
+        msg = (
+            "--precision int8 needs samples, for ranges from made up samples may be anything; give "
+            "some with --calib DIR, or use --precision auto"
+        )
+        raise DataError("E353", msg)
     golden_count(origin.spec)
     with new_folder(out, options.force, ("manifest.json",)) as folder:
         (folder / "graphs").mkdir()

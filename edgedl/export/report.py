@@ -174,10 +174,9 @@ def _quality(facts: ReportFacts, rows: Sequence[_Row]) -> str:
         q = row.quality
         cells = [_name(row), escape(_MADE_FOR[row.precision])]
         if q:
-            low, high = (q.get(end, q[metric.name]) for end in ends)
             cells += [
                 metric.show(q[metric.name]),
-                f"{metric.show(low)} – {metric.show(high)}",
+                " – ".join(metric.show(q[end]) for end in ends if end in q) or "–",
                 "–" if row.precision == "fp32" else metric.show_drop(row.drop_points),
                 *(f"{q.get(key, float('nan')):.3f}" for key in others),
             ]

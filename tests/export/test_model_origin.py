@@ -93,9 +93,11 @@ def test_without_samples_no_int8_is_written(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("small_products_count")
 def test_int8_by_name_needs_samples(tmp_path: Path) -> None:
     options = ExportOptions(precision="int8", max_drop=100, **FAST)
-    with pytest.raises(EdgedlError, match="made up samples") as caught:
-        export(linear(tmp_path / "m.onnx"), tmp_path / "m.edge", options)
-    assert caught.value.code == "E441"
+    said: list[str] = []
+    with pytest.raises(EdgedlError, match=r"made up samples .* give some with --calib") as caught:
+        export(linear(tmp_path / "m.onnx"), tmp_path / "m.edge", options, said.append)
+    assert caught.value.code == "E353"
+    assert said == []  # before any work
     assert [f.name for f in tmp_path.iterdir()] == ["m.onnx"]
 
 
@@ -258,6 +260,18 @@ def test_labels_of_another_number(tmp_path: Path) -> None:
     with pytest.raises(EdgedlError, match="of 2 labels") as caught:
         ModelOrigin(brightest_quarter(tmp_path / "m.onnx"), notes(tmp_path / "s.toml", SPEC))
     assert caught.value.code == "E451"
+
+
+def test_a_picture_that_is_cut_off_is_named(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "calib")
+    first = min(f for f in folder.rglob("*") if f.is_file())
+    first.write_bytes(first.read_bytes()[:60])
+    spec = notes(tmp_path / "spec.toml", SPEC.split("\n", 2)[2])
+    origin = ModelOrigin(brightest_quarter(tmp_path / "m.onnx"), spec, folder)
+    with pytest.raises(EdgedlError, match=r"mend or remove them$") as caught:
+        origin.samples("test", 4)
+    assert caught.value.code == "E355"
+    assert first.name in str(caught.value)
 
 
 def test_pictures_into_a_tensor_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

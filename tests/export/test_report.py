@@ -1,5 +1,6 @@
 """The page: nothing from the network, nothing unescaped, refusals told."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -126,3 +127,19 @@ def test_demo_report_adds_what_bench_measured(tmp_path: Path, page: str) -> None
     assert "Frame to caption" in demo
     assert "2.22 ms" in demo
     assert EXTRA_MARK not in demo
+
+
+def test_what_has_no_interval_shows_none(tmp_path: Path) -> None:
+    told = manifest()
+    bare = {
+        name: dataclasses.replace(
+            record, quality={k: v for k, v in record.quality.items() if k in ("exact", "n")}
+        )
+        for name, record in told.precisions.items()
+    }
+    told = dataclasses.replace(told, precisions=bare, refused=())
+    write_report(tmp_path / "r.html", dataclasses.replace(facts(), manifest=told))
+    shown = f"{100 * bare['fp32'].quality['exact']:.2f} %"
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert shown in page
+    assert f"{shown} – {shown}" not in page
