@@ -204,7 +204,7 @@ def test_by_name_the_gate_fails_the_export(run_folder: Path, tmp_path: Path, exa
 def test_int8_that_loses_much_is_made_more_carefully(
     run_folder: Path, tmp_path: Path, exact: Exact, quick_int8: list[tuple[str, str]]
 ) -> None:
-    exact(fp32=0.9, int8_cpu=0.89, int8_trt=0.8995)
+    exact(fp32=0.9, int8_cpu=0.8965, int8_trt=0.8995)
     made = export(run_folder, tmp_path / "x.edge", QUICK)
     compared = list(METHODS)  # by their outputs, before any is judged; equally good here
     assert [r for p, r in quick_int8 if p == "int8-trt"] == [*compared, "minmax"]
