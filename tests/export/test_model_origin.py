@@ -303,7 +303,6 @@ def test_commands_of_a_tensor_bundle(
         (["run", path, str(tmp_path / "z.npz")], 2, "has no input 'z'; it takes 'x' (N, 4)"),
         (["run", path, "clip.mp4"], 2, ".npy and .npz files"),
         (["run", path, str(tmp_path / "x.npz"), "--top", "3"], 2, "--top changes nothing"),
-        (["bench", path], 2, "is a tensor-model"),
         (["eval", path], 2, "nothing says what is right"),
     ):
         assert main(words) == code
