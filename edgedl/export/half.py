@@ -21,12 +21,15 @@ if TYPE_CHECKING:
 
 LARGEST = float(np.finfo(np.float16).max)
 
+_PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN")
 _SCALES = ("Sub", "Div", "Mul", "Add")
 _FLOAT, _HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 
 
-def to_half(source: Path, out: Path, feeds: Sequence[Feeds], *, raw_units: bool = False) -> None:
-    """Write the fp16 copy of an fp32 graph.
+def to_half(
+    source: Path, out: Path, feeds: Sequence[Feeds], *, raw_units: bool = False
+) -> dict[str, float]:
+    """Write the fp16 copy of an fp32 graph; nodes at values that fp16 cannot hold stay fp32.
 
     Inputs and outputs stay fp32, so that every precision of a bundle takes and gives the same
     tensors. ONNX Runtime computes most of an fp16 graph in fp32 on a CPU, so measuring its quality
@@ -39,30 +42,32 @@ def to_half(source: Path, out: Path, feeds: Sequence[Feeds], *, raw_units: bool 
         raw_units: The inputs and outputs are in units of their own, such as 100000 Pa: what scales
             them stays fp32.
 
+    Returns:
+        Weights and tensors with values beyond fp16's range, to the largest magnitude of each.
+
     Raises:
-        BundleError: E417 a weight, or a value on the way, does not fit into fp16, E446 the graph
-            cannot be converted.
+        BundleError: E417 such values are everywhere, so that no product would be in fp16, E446 the
+            graph cannot be converted.
     """
     with failing_as(f"inferring the shapes of {source.name}"):
         model = onnx.shape_inference.infer_shapes(onnx.load(source))
     for index, node in enumerate(model.graph.node):
         node.name = node.name or f"node_{index}"
     kept = _scaling(model.graph) if raw_units else set()
-    halved = {
-        name
-        for node in model.graph.node
-        if node.name not in kept
-        for name in (*node.input, *node.output)
-    }
     weights = {tensor.name for tensor in model.graph.initializer}
     for value in [value for value in model.graph.value_info if value.name in weights]:
         model.graph.value_info.remove(value)  # the converter would cast those that stay fp32
-    for tensor in model.graph.initializer:
-        values = onnx.numpy_helper.to_array(tensor)
-        if tensor.name in halved and values.dtype == np.float32:
-            _check_fits(source, f"weight {tensor.name!r}", np.abs(values).max(initial=0))
-    for name, largest in _largest(model, halved, feeds).items():
-        _check_fits(source, f"tensor {name!r}", largest)
+    too_large = _too_large(model, kept, feeds)
+    kept |= {n.name for n in model.graph.node if not too_large.keys().isdisjoint(_ends(n))}
+    if too_large and not any(
+        node.op_type in _PRODUCTS and node.name not in kept for node in model.graph.node
+    ):
+        name, largest = next(iter(too_large.items()))
+        msg = (
+            f"{source.name}: no product would be left in fp16, which ends at {LARGEST:.0f}: "
+            f"{name!r} has a value of {largest:.3g}; export without fp16"
+        )
+        raise BundleError("E417", msg)
     before = {node.name for node in model.graph.node}
     with failing_as(f"making fp16 of {source.name}"):
         half = convert_float_to_float16(
@@ -72,15 +77,25 @@ def to_half(source: Path, out: Path, feeds: Sequence[Feeds], *, raw_units: bool 
         sort_nodes(half.graph)  # the casts of the inputs were appended at the end
         onnx.checker.check_model(half)
     onnx.save(half, out)
+    return too_large
 
 
-def _check_fits(source: Path, what: str, largest: float) -> None:
-    if LARGEST < largest < np.inf:  # infinity, as masks have it, is infinity in fp16 too
-        msg = (
-            f"{source.name}: {what} has a value of {largest:.3g}, fp16 ends at {LARGEST:.0f}; "
-            "export without fp16"
-        )
-        raise BundleError("E417", msg)
+def _too_large(model: Any, kept: set[str], feeds: Sequence[Feeds]) -> dict[str, float]:
+    """Return the weights and tensors, of nodes not ``kept``, that fp16 cannot hold."""
+    halved = {name for n in model.graph.node if n.name not in kept for name in _ends(n)}
+    largest = {
+        tensor.name: float(np.abs(values).max(initial=0))
+        for tensor in model.graph.initializer
+        if tensor.name in halved
+        and (values := onnx.numpy_helper.to_array(tensor)).dtype == np.float32
+    }
+    largest |= _largest(model, halved, feeds)
+    # Infinity, as masks have it, is infinity in fp16 too.
+    return {name: value for name, value in largest.items() if LARGEST < value < np.inf}
+
+
+def _ends(node: Any) -> tuple[str, ...]:
+    return (*node.input, *node.output)
 
 
 def _scaling(graph: Any) -> set[str]:

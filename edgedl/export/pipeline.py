@@ -173,7 +173,13 @@ def _write(job: Job, precision: str) -> Search | None:
         for role in job.spec.roles:
             source, out = job.path(role, "fp32"), job.path(role, "fp16")
             raw_units = job.spec.task == "regression"
-            to_half(source, out, job.feeds[role], raw_units=raw_units)
+            too_large = to_half(source, out, job.feeds[role], raw_units=raw_units)
+            if too_large:
+                worst = max(too_large, key=too_large.__getitem__)
+                job.say(
+                    f"fp16: what reads or writes {len(too_large)} tensors of {role} stays fp32, "
+                    f"{worst} reaches {too_large[worst]:.3g}"
+                )
         return None
     return quantize(job, precision)
 
