@@ -8,7 +8,8 @@ import os
 import signal
 import sys
 import threading
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -190,7 +191,7 @@ def _stream(args: argparse.Namespace, pipeline: Any) -> int:
     stop = threading.Event()
     with ExitStack() as stack:
         source = stack.enter_context(open_source(args.source, realtime=bool(args.realtime)))
-        _on_signals(stop)
+        stack.enter_context(_on_signals(stop))
         sinks = [stack.enter_context(sink) for sink in _sinks(args)]
         done = caption_source(pipeline, source, sinks, args.max_frames, stop)
         if stop.is_set() and not source.live:
@@ -249,7 +250,8 @@ class _Counter:
         self._status.stop()
 
 
-def _on_signals(stop: threading.Event) -> None:
+@contextmanager
+def _on_signals(stop: threading.Event) -> Iterator[None]:
     """End after the current frame on the first signal, at once on the second."""
 
     def handle(number: int, _stack: object) -> None:
@@ -257,8 +259,12 @@ def _on_signals(stop: threading.Event) -> None:
             os._exit(128 + number)
         stop.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, handle)
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def _print_summary(source: Source, done: int) -> None:

@@ -129,3 +129,12 @@ def test_wrong_arguments(
     said = capsys.readouterr().err
     assert text in said
     assert "s3cret" not in said
+
+
+def test_signals_are_as_they_were_afterwards(
+    tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    words = ["run", str(tiny_bundle), "test://scenes?count=2", "--json", str(tmp_path / "x.jsonl")]
+    assert main(words) == 0, capsys.readouterr().err
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
