@@ -51,7 +51,8 @@ def equalize(model: onnx.ModelProto, feeds: Sequence[Feeds]) -> int:
     """Scale the channels between pairs of products, in place; return how many pairs.
 
     Channel c is divided by sqrt(a / w): a is its largest activation on the samples, w the largest
-    weight that reads it; afterwards both are sqrt(a w). A channel that is always 0 stays.
+    weight that reads it; afterwards both are sqrt(a w), but for a factor that all channels share.
+    A channel that is always 0 stays.
 
     Args:
         model: In float, constants folded.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Method = Literal["minmax", "percentile", "entropy", "mse"]
 METHODS: tuple[Method, ...] = ("minmax", "percentile", "mse", "entropy")
-"""In the order in which export tries them."""
+"""All of them; of equally good ones export takes the first."""
 
 Range = tuple[float, float]
 Floats = npt.NDArray[np.float64]

@@ -72,19 +72,19 @@ def quantize(job: Job, precision: str) -> Search:
 
     The ways of ``recipes_for`` are tried in the order of what they change the outputs by, and again
     with channels made alike; not those that change them much as one did that lost far too much. If
-    none is good enough, layers are ranked by what they lose, and the
-    fewest of the worst that suffice go back to float, found by bisection; a graph that is no faster
-    than fp32 then is not looked at further. This follows NNCF's "quantization with accuracy
-    control", which reverts the worst operations until the drop is met.
+    none is good enough, layers are ranked by what they lose, and the fewest of the worst that
+    suffice go back to float, found by bisection; a graph that is no faster than fp32 then is not
+    looked at further. This follows NNCF's "quantization with accuracy control", which reverts the
+    worst operations until the drop is met.
 
     Raises:
         BundleError: E445 there is nothing to quantise.
     """
     if not any(places(precision, graph) for graph in job.prepared.values()):
-        msg = (
-            f"{precision} has nothing to gain: no product of the network has {LEAST_WEIGHTS} "
-            "weights or more"
-        )
+        why = "it has no convolution or matrix product outside of branches and loops"
+        if precision == "int8-cpu":
+            why = f"no product of the network has {LEAST_WEIGHTS} weights or more"
+        msg = f"{precision} has nothing to gain: {why}"
         raise BundleError("E445", msg)
     search = _Search(job, precision)
     recipes = recipes_for(precision, machine_facts(), job.prepared)
