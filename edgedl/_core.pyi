@@ -22,3 +22,17 @@ def preprocess_cuda(
     """Queue the kernel; planes are (device address, stride in bytes). Not yet run on a GPU."""
 
 def built_with_cuda() -> bool: ...
+def cpu_targets() -> list[str]:
+    """Return the targets this CPU can run, best first; see ``csrc/simd/targets.h``."""
+
+def cpu_target() -> str: ...
+def set_cpu_target(name: str) -> None: ...
+def denormalize(
+    images: object,
+    out: object,
+    scale: Sequence[float],
+    bias: Sequence[float],
+    reversed: bool,
+    emulated_order: int = -1,
+) -> None:
+    """Run the kernel; ``emulated_order`` 0..3 runs the CUDA kernel's code on the host instead."""

@@ -1,6 +1,8 @@
 #include <pybind11/pybind11.h>
 
+#include "bindings/denormalize.h"
 #include "bindings/preprocess.h"
+#include "bindings/targets.h"
 #include "core/error.h"
 
 namespace py = pybind11;
@@ -16,5 +18,7 @@ PYBIND11_MODULE(_core, m) {
       PyErr_SetObject(type.ptr(), value.ptr());
     }
   });
+  edgedl::bind_targets(m);
   edgedl::bind_preprocess(m);
+  edgedl::bind_denormalize(m);
 }

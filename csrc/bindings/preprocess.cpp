@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "bindings/arrays.h"
 #include "bindings/preprocess.h"
 #include "core/error.h"
 
@@ -85,15 +86,6 @@ PreprocessPlan make_plan(const py::object& spec, const std::string& source_forma
     plan.bias[c] = static_cast<float>(-mean[c] / deviation[c]);
   }
   return plan;
-}
-
-std::string describe(const py::handle& value) {
-  if (!py::isinstance<py::array>(value)) {
-    return py::type::of(value).attr("__name__").cast<std::string>();
-  }
-  const py::array array = py::reinterpret_borrow<py::array>(value);
-  return py::str(array.attr("shape")).cast<std::string>() + " " +
-         py::str(array.attr("dtype")).cast<std::string>();
 }
 
 // A uint8 array whose rows are packed. `last` is the size of the innermost axis of a 3-axis array,
@@ -224,7 +216,7 @@ Picture picture_of(SourceFormat format, const py::handle& pixels) {
   return packed_yuv(format, pixels);
 }
 
-void* checked_out(const PreprocessPlan& plan, const py::handle& out) {
+void* tensor_out(const PreprocessPlan& plan, const py::handle& out) {
   const char* dtype = plan.dtype == DType::kFloat32   ? "float32"
                       : plan.dtype == DType::kFloat16 ? "float16"
                                                       : "uint8";
@@ -252,7 +244,7 @@ using Launcher = void (*)(const PreprocessPlan&, const Picture&, void*);
 template <Launcher launch>
 void run(const PreprocessPlan& plan, const py::object& pixels, const py::object& out) {
   const Picture picture = picture_of(plan.source_format, pixels);
-  void* dst = checked_out(plan, out);
+  void* dst = tensor_out(plan, out);
   const py::gil_scoped_release unlocked;
   launch(plan, picture, dst);
 }

@@ -1,0 +1,30 @@
+// NumPy arrays that come from Python, checked.
+#pragma once
+
+#include <pybind11/numpy.h>
+
+#include <initializer_list>
+#include <string>
+
+namespace edgedl {
+
+// "(2, 3) float32", or the name of a type that is no array.
+std::string describe(const pybind11::handle& value);
+
+// Any size in an expected shape.
+constexpr pybind11::ssize_t kAny = -1;
+
+// Throws Error unless `value` is a contiguous, aligned array of this type and shape, whose rule
+// reads "name must be a contiguous float32 array (N, C)".
+pybind11::array checked_array(const char* operation, const char* rule,
+                              const pybind11::handle& value, const char* dtype,
+                              std::initializer_list<pybind11::ssize_t> shape);
+
+// As checked_array, and writable; returns where to write.
+void* checked_out(const char* operation, const char* rule, const pybind11::handle& value,
+                  const char* dtype, std::initializer_list<pybind11::ssize_t> shape);
+
+// Throws Error if the memory of both overlaps.
+void require_apart(const char* operation, const pybind11::array& in, const pybind11::array& out);
+
+}  // namespace edgedl

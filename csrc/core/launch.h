@@ -1,0 +1,53 @@
+// Runs the kernels of core/grid.h on a GPU. Only nvcc compiles this.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "core/error.h"
+#include "core/grid.h"
+
+namespace edgedl {
+
+__device__ __forceinline__ Thread this_thread() {
+  return {
+      {static_cast<int>(blockIdx.x), static_cast<int>(blockIdx.y), static_cast<int>(blockIdx.z)},
+      {static_cast<int>(threadIdx.x), static_cast<int>(threadIdx.y),
+       static_cast<int>(threadIdx.z)}};
+}
+
+template <class Kernel>
+__global__ void grid_kernel(const Kernel kernel) {
+  kernel(this_thread());
+}
+
+template <int Phase, class Kernel>
+__device__ __forceinline__ void run_phases(const Kernel& kernel, typename Kernel::Shared& shared) {
+  if constexpr (Phase < Kernel::kPhases) {
+    kernel.template phase<Phase>(this_thread(), shared);
+    __syncthreads();
+    run_phases<Phase + 1>(kernel, shared);
+  }
+}
+
+template <class Kernel>
+__global__ void phased_kernel(const Kernel kernel) {
+  __shared__ typename Kernel::Shared shared;
+  run_phases<0>(kernel, shared);
+}
+
+// Queues the kernel on the stream. Throws Error if CUDA refuses the launch.
+template <class Kernel>
+void launch(const char* operation, const Kernel& kernel, CUstream_st* stream) {
+  const Dim b = kernel.blocks(), t = kernel.threads();
+  const dim3 blocks(b.x, b.y, b.z), threads(t.x, t.y, t.z);
+  if constexpr (HasPhases<Kernel>::value) {
+    phased_kernel<<<blocks, threads, 0, stream>>>(kernel);
+  } else {
+    grid_kernel<<<blocks, threads, 0, stream>>>(kernel);
+  }
+  const cudaError_t status = cudaGetLastError();
+  require(status == cudaSuccess, operation, "the launch must succeed; got ",
+          cudaGetErrorName(status), ": ", cudaGetErrorString(status));
+}
+
+}  // namespace edgedl

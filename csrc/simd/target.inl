@@ -1,0 +1,28 @@
+// One target: the including file defines EDGEDL_TARGET and EDGEDL_SUPPORTED. Everything below is
+// compiled with that target's instructions, so nothing here or in a *_cpu.inl may instantiate a
+// template of the standard library: the linker could keep that copy for every target.
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/denormalize_math.h"
+#include "simd/cpu_kernels.h"
+
+namespace edgedl::EDGEDL_TARGET {
+
+#include "kernels/denormalize_cpu.inl"
+
+#define EDGEDL_TEXT_OF(name) #name
+#define EDGEDL_NAME_OF(name) EDGEDL_TEXT_OF(name)
+
+bool supported() {
+  return EDGEDL_SUPPORTED;
+}
+
+extern const CpuKernels kernels;
+const CpuKernels kernels{
+    EDGEDL_NAME_OF(EDGEDL_TARGET),
+    &supported,
+    &denormalize_row,
+};
+
+}  // namespace edgedl::EDGEDL_TARGET
