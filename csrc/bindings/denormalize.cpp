@@ -17,7 +17,7 @@ namespace {
 constexpr const char* kOperation = "denormalize";
 
 // src and dst are checked; `emulated_order` < 0 means the CPU's own code.
-void run(const py::array& src, const py::array& dst, const std::vector<float>& scale,
+void run(const py::object& src, const py::object& dst, const std::vector<float>& scale,
          const std::vector<float>& bias, bool reversed, int emulated_order) {
   const py::array in =
       checked_array(kOperation, "images must be a contiguous (N, C, H, W) float32 array", src,
@@ -30,7 +30,7 @@ void run(const py::array& src, const py::array& dst, const std::vector<float>& s
           channels, " values; got ", scale.size(), " and ", bias.size());
   void* out = checked_out(kOperation, "out must be a contiguous, writable (N, H, W, C) uint8 array",
                           dst, "uint8", {in.shape(0), in.shape(2), in.shape(3), channels});
-  require_apart(kOperation, in, dst);
+  require_apart(kOperation, in, py::reinterpret_borrow<py::array>(dst));
   Denormalize job{static_cast<int>(in.shape(0)),
                   static_cast<int>(channels),
                   static_cast<int>(in.shape(2)),
