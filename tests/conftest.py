@@ -1,17 +1,18 @@
-"""A tiny, valid bundle: real graphs of random weights, written as an export writes one."""
+"""What all tests share: the targets of this CPU, and a tiny bundle with real graphs."""
 
 from __future__ import annotations
 
 import dataclasses
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from edgedl import _core
 from edgedl.bundle import (
     Given,
     GoldenSample,
@@ -32,6 +33,16 @@ from edgedl.vocab import Vocab
 
 # A shell ignores SIGINT for what it starts in the background; children would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(params=_core.cpu_targets())
+def target(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Every target of the kernels that this CPU can run, one after the other."""
+    before = _core.cpu_target()
+    _core.set_cpu_target(request.param)
+    yield request.param
+    _core.set_cpu_target(before)
+
 
 SIZE, P, D, H = 8, 4, 3, 5
 WORDS = ("a", "big", "blue", "circle", "large", "of", "red", "small", "square", "the", "to")

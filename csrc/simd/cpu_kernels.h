@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/denormalize_cpu.h"
+#include "kernels/preprocess_cpu.h"
 
 namespace edgedl {
 
@@ -10,6 +11,15 @@ struct CpuKernels {
   const char* name;
   bool (*supported)();
   DenormalizeRow denormalize_row;
+  LinearAcross linear_across;
+  LinearDown linear_down;
+  PickPixels pick_pixels;
+  SplitPixels split_pixels;
+  YuvToRgbLine yuv_to_rgb_line;
+  GrayLine gray_line;
+  WriteFloat32 write_float32;
+  WriteFloat16 write_float16;
+  WriteUint8 write_uint8;
 };
 
 }  // namespace edgedl

@@ -5,11 +5,15 @@
 #include <cstdint>
 
 #include "kernels/denormalize_math.h"
+#include "kernels/preprocess_math.h"
 #include "simd/cpu_kernels.h"
 
 namespace edgedl::EDGEDL_TARGET {
 
 #include "kernels/denormalize_cpu.inl"
+#include "kernels/preprocess_color_cpu.inl"
+#include "kernels/preprocess_linear_cpu.inl"
+#include "kernels/preprocess_writer_cpu.inl"
 
 #define EDGEDL_TEXT_OF(name) #name
 #define EDGEDL_NAME_OF(name) EDGEDL_TEXT_OF(name)
@@ -23,6 +27,15 @@ const CpuKernels kernels{
     EDGEDL_NAME_OF(EDGEDL_TARGET),
     &supported,
     &denormalize_row,
+    &linear_across,
+    &linear_down,
+    &pick_pixels,
+    &split_pixels,
+    &yuv_to_rgb_line,
+    &gray_line,
+    &write_float32,
+    &write_float16,
+    &write_uint8,
 };
 
 }  // namespace edgedl::EDGEDL_TARGET

@@ -1,5 +1,6 @@
 // Without Python: every combination of options on exactly sized buffers, so that the sanitizers see
-// any access outside them, and both host executors against each other.
+// any access outside them, and both host executors against each other, on every target.
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <utility>
@@ -7,6 +8,7 @@
 
 #include "core/error.h"
 #include "kernels/preprocess.h"
+#include "simd/targets.h"
 
 namespace {
 
@@ -17,7 +19,7 @@ int failures = 0;
 void expect(bool ok, const char* what, int height, int width) {
   if (ok) return;
   ++failures;
-  std::printf("FAIL %s, source %d x %d\n", what, height, width);
+  std::printf("FAIL %s, source %d x %d, %s\n", what, height, width, active_target().name);
 }
 
 // A picture whose planes are separate allocations without a spare byte.
@@ -54,9 +56,13 @@ void check(const PreprocessPlan& plan, int height, int width) {
   const Pixels pixels(plan.source_format, height, width);
   std::vector<std::uint8_t> by_rows(bytes_of(plan), 0xa5);
   std::vector<std::uint8_t> by_pixels(bytes_of(plan), 0x5a);
-  preprocess_cpu(plan, pixels.picture, by_rows.data());
   preprocess_pixelwise(plan, pixels.picture, by_pixels.data());
-  expect(by_rows == by_pixels, "both executors must agree", height, width);
+  for (const CpuKernels* target : runnable_targets()) {
+    set_active_target(target->name);
+    std::fill(by_rows.begin(), by_rows.end(), std::uint8_t{0xa5});
+    preprocess_cpu(plan, pixels.picture, by_rows.data());
+    expect(by_rows == by_pixels, "both executors must agree", height, width);
+  }
 }
 
 PreprocessPlan plan_of(int height, int width) {

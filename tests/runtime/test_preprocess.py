@@ -12,6 +12,7 @@ import pytest
 from edgedl import ImageSpec, Preprocessor, _core
 from edgedl.runtime.preprocess_reference import preprocess_reference
 
+pytestmark = pytest.mark.usefixtures("target")
 RNG = np.random.default_rng(20)
 FORMATS = ("bgr8", "rgb8", "gray8", "yuyv", "nv12", "i420")
 RESIZES = ("bilinear", "area", "nearest")

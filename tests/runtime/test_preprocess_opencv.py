@@ -10,6 +10,7 @@ import pytest
 
 from edgedl import ImageSpec, Preprocessor
 
+pytestmark = pytest.mark.usefixtures("target")
 RNG = np.random.default_rng(21)
 FLAGS = {
     "bilinear": cv2.INTER_LINEAR,

@@ -1,0 +1,69 @@
+// What each target compiles of preprocess: see simd/targets.h.
+//
+// A row of the tensor is made as a line: bytes, one run of `pitch` per channel. Lines have room for
+// whole vectors: kernels may read and write `pitch` values of each run, whatever `count` is.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/preprocess.h"
+
+namespace edgedl {
+
+constexpr int kLineStep = 64;  // pitches are multiples of it
+
+constexpr int pitch_of(int count) {
+  return (count + kLineStep - 1) / kLineStep * kLineStep;
+}
+
+// Where the channels of a source row lie: channel c of pixel x is row[of[c] + x * step].
+struct Channels {
+  int count;
+  int step;
+  std::ptrdiff_t of[3];
+};
+
+// For each pixel of a line the byte offset of the first of two neighbours of the source, and their
+// weights: weight0 | weight1 << 16. Both arrays have `pitch` entries.
+struct LinearTable {
+  int count;
+  int pitch;
+  int next;  // bytes from the first neighbour to the second; 0 in a source of one column
+  const std::int32_t* offset;
+  const std::uint32_t* weights;
+};
+
+// One row interpolated across: 0..32640, a run of table.pitch per channel.
+using LinearAcross = void (*)(const std::uint8_t* row, const Channels& channels,
+                              const LinearTable& table, std::int16_t* out);
+
+// Two such rows to a line; `count` is a multiple of kLineStep.
+using LinearDown = void (*)(const std::int16_t* above, const std::int16_t* below,
+                            std::int16_t weight0, std::int16_t weight1, int count,
+                            std::uint8_t* line);
+
+// line[c][i] = row[channels.of[c] + offset[i]]
+using PickPixels = void (*)(const std::uint8_t* row, const Channels& channels,
+                            const std::int32_t* offset, int count, int pitch, std::uint8_t* line);
+
+// line[c][i] = row[channels.of[c] + i * channels.step]
+using SplitPixels = void (*)(const std::uint8_t* row, const Channels& channels, int count,
+                             int pitch, std::uint8_t* line);
+
+// `count` pixels, one plane per component; outputs may be the inputs.
+using YuvToRgbLine = void (*)(const YuvToRgb& k, const std::uint8_t* y, const std::uint8_t* u,
+                              const std::uint8_t* v, int count, std::uint8_t* r, std::uint8_t* g,
+                              std::uint8_t* b);
+using GrayLine = void (*)(const std::uint8_t* r, const std::uint8_t* g, const std::uint8_t* b,
+                          int count, std::uint8_t* gray);
+
+// One channel of a line to the tensor, whose values lie `step` values apart: any step, also < 0.
+using WriteFloat32 = void (*)(const std::uint8_t* value, int count, float scale, float bias,
+                              float* dst, std::ptrdiff_t step);
+using WriteFloat16 = void (*)(const std::uint8_t* value, int count, float scale, float bias,
+                              std::uint16_t* dst, std::ptrdiff_t step);
+using WriteUint8 = void (*)(const std::uint8_t* value, int count, std::uint8_t* dst,
+                            std::ptrdiff_t step);
+
+}  // namespace edgedl

@@ -1,0 +1,38 @@
+// Rows by interpolation between neighbours, and by picking one of them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "kernels/preprocess_math.h"
+#include "kernels/preprocess_rows.h"
+
+namespace edgedl {
+
+// What is the same for all pictures of one size.
+struct LinearTables {
+  int width;
+  int next;                           // see LinearTable
+  std::vector<int> columns;           // that SourceRows must convert; empty: all
+  std::vector<std::int32_t> offset;   // see LinearTable
+  std::vector<std::uint32_t> weights;
+  std::vector<math::LinearTaps> down;  // one for each row
+};
+
+LinearTables linear_tables(const PreprocessPlan& plan, const Placement& at, bool enlarging_area);
+
+struct NearestTables {
+  int width;
+  std::vector<int> columns;
+  std::vector<std::int32_t> offset;
+  std::vector<int> down;
+};
+
+NearestTables nearest_tables(const PreprocessPlan& plan, const Placement& at);
+
+// Tables and source must outlive the result.
+std::unique_ptr<TensorRows> linear_rows(const LinearTables& tables, SourceRows& source);
+std::unique_ptr<TensorRows> nearest_rows(const NearestTables& tables, SourceRows& source);
+
+}  // namespace edgedl
