@@ -9,8 +9,10 @@ class PreprocessPlan:
     def __init__(self, spec: ImageSpec, source_format: str, matrix: str, range: str) -> None: ...
 
 def preprocess_cpu(plan: PreprocessPlan, pixels: Pixels, out: object) -> None: ...
-def preprocess_pixelwise(plan: PreprocessPlan, pixels: Pixels, out: object) -> None:
-    """Run the code of the CUDA kernel as a loop on the host: slow, for tests."""
+def preprocess_emulated(
+    plan: PreprocessPlan, pixels: Pixels | list[Pixels], out: object, order: int
+) -> None:
+    """Run the code of the CUDA kernels on the host: slow, for tests. A list is a batch."""
 
 def preprocess_cuda(
     plan: PreprocessPlan,

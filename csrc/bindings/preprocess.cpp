@@ -216,14 +216,14 @@ Picture picture_of(SourceFormat format, const py::handle& pixels) {
   return packed_yuv(format, pixels);
 }
 
-void* tensor_out(const PreprocessPlan& plan, const py::handle& out) {
+void* tensor_out(const PreprocessPlan& plan, py::ssize_t images, const py::handle& out) {
   const char* dtype = plan.dtype == DType::kFloat32   ? "float32"
                       : plan.dtype == DType::kFloat16 ? "float16"
                                                       : "uint8";
   const py::ssize_t c = channels_of(plan);
   const bool planes = plan.layout == Layout::kNchw;
   const std::array<py::ssize_t, 4> shape{
-      1, planes ? c : plan.height, planes ? plan.height : plan.width, planes ? plan.width : c};
+      images, planes ? c : plan.height, planes ? plan.height : plan.width, planes ? plan.width : c};
   bool fits = py::isinstance<py::array>(out);
   if (fits) {
     const py::array array = py::reinterpret_borrow<py::array>(out);
@@ -239,14 +239,27 @@ void* tensor_out(const PreprocessPlan& plan, const py::handle& out) {
   return py::reinterpret_borrow<py::array>(out).mutable_data();
 }
 
-using Launcher = void (*)(const PreprocessPlan&, const Picture&, void*);
-
-template <Launcher launch>
 void run(const PreprocessPlan& plan, const py::object& pixels, const py::object& out) {
   const Picture picture = picture_of(plan.source_format, pixels);
-  void* dst = tensor_out(plan, out);
+  void* dst = tensor_out(plan, 1, out);
   const py::gil_scoped_release unlocked;
-  launch(plan, picture, dst);
+  preprocess_cpu(plan, picture, dst);
+}
+
+// Pictures of a batch, which must outlive the result; a bare picture is a batch of one.
+std::vector<Picture> pictures_of(SourceFormat format, const py::object& batch) {
+  if (!py::isinstance<py::list>(batch)) return {picture_of(format, batch)};
+  std::vector<Picture> pictures;
+  for (const py::handle& pixels : batch) pictures.push_back(picture_of(format, pixels));
+  return pictures;
+}
+
+void run_emulated(const PreprocessPlan& plan, const py::object& batch, const py::object& out,
+                  int order) {
+  const std::vector<Picture> pictures = pictures_of(plan.source_format, batch);
+  void* dst = tensor_out(plan, static_cast<py::ssize_t>(pictures.size()), out);
+  const py::gil_scoped_release unlocked;
+  preprocess_emulated(plan, pictures.data(), static_cast<int>(pictures.size()), dst, order);
 }
 
 void run_cuda(const PreprocessPlan& plan, std::pair<int, int> size_hw,
@@ -263,7 +276,7 @@ void run_cuda(const PreprocessPlan& plan, std::pair<int, int> size_hw,
     picture.planes[i] = plane_of(reinterpret_cast<const std::uint8_t*>(address), stride_bytes);
   }
   const py::gil_scoped_release unlocked;
-  preprocess_cuda(plan, picture, reinterpret_cast<void*>(out),
+  preprocess_cuda(plan, &picture, 1, reinterpret_cast<void*>(out),
                   reinterpret_cast<CUstream_st*>(stream));
 }
 
@@ -273,10 +286,10 @@ void bind_preprocess(py::module_& m) {
   py::class_<PreprocessPlan>(m, "PreprocessPlan")
       .def(py::init(&make_plan), py::arg("spec"), py::arg("source_format"), py::arg("matrix"),
            py::arg("range"));
-  m.def("preprocess_cpu", &run<&preprocess_cpu>, py::arg("plan"), py::arg("pixels"),
-        py::arg("out"));
-  m.def("preprocess_pixelwise", &run<&preprocess_pixelwise>, py::arg("plan"), py::arg("pixels"),
-        py::arg("out"), "The code of the CUDA kernel as a loop on the host: slow, for tests.");
+  m.def("preprocess_cpu", &run, py::arg("plan"), py::arg("pixels"), py::arg("out"));
+  m.def("preprocess_emulated", &run_emulated, py::arg("plan"), py::arg("pixels"), py::arg("out"),
+        py::arg("order"),
+        "The code of the CUDA kernels on the host: slow, for tests. A list is a batch.");
   m.def("preprocess_cuda", &run_cuda, py::arg("plan"), py::arg("size_hw"), py::arg("planes"),
         py::arg("out"), py::arg("stream"),
         "Planes are (device address, stride in bytes). Not yet run on a GPU.");

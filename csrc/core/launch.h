@@ -15,8 +15,9 @@ __device__ __forceinline__ Thread this_thread() {
        static_cast<int>(threadIdx.z)}};
 }
 
+// __grid_constant__: an array in a kernel may be indexed without a copy of it in local memory.
 template <class Kernel>
-__global__ void grid_kernel(const Kernel kernel) {
+__global__ void grid_kernel(const __grid_constant__ Kernel kernel) {
   kernel(this_thread());
 }
 
@@ -30,7 +31,7 @@ __device__ __forceinline__ void run_phases(const Kernel& kernel, typename Kernel
 }
 
 template <class Kernel>
-__global__ void phased_kernel(const Kernel kernel) {
+__global__ void phased_kernel(const __grid_constant__ Kernel kernel) {
   __shared__ typename Kernel::Shared shared;
   run_phases<0>(kernel, shared);
 }

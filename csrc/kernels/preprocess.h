@@ -11,7 +11,7 @@
 //   4. padding of a letterbox gets the value `fill`;
 //   5. y = value * scale[c] + bias[c] in float32, two roundings, no fused multiply-add.
 //
-// Every executor gives the same bits: preprocess_cpu, preprocess_pixelwise, preprocess_cuda and
+// Every executor gives the same bits: preprocess_cpu, preprocess_emulated, preprocess_cuda and
 // the NumPy definition in edgedl/runtime/preprocess_reference.py.
 #pragma once
 
@@ -64,6 +64,14 @@ EDGEDL_HD int channels_of(const PreprocessPlan& plan) {
   return plan.pixel_format == PixelFormat::kGray8 ? 1 : 3;
 }
 
+EDGEDL_HD std::size_t bytes_of_image(const PreprocessPlan& plan) {
+  const std::size_t size = plan.dtype == DType::kFloat32   ? 4
+                           : plan.dtype == DType::kFloat16 ? 2
+                                                           : 1;
+  return size * static_cast<std::size_t>(channels_of(plan)) *
+         static_cast<std::size_t>(plan.height) * static_cast<std::size_t>(plan.width);
+}
+
 // Which rectangle of the source goes to which rectangle of the tensor.
 struct Placement {
   int crop_x, crop_y, crop_width, crop_height;
@@ -78,13 +86,15 @@ void check_picture(const PreprocessPlan& plan, const Picture& picture);
 // Thread-safe: scratch memory belongs to the call. dst must not overlap the source.
 void preprocess_cpu(const PreprocessPlan& plan, const Picture& picture, void* dst);
 
-// The code of the CUDA kernel as a loop on the host: slow, for tests.
-void preprocess_pixelwise(const PreprocessPlan& plan, const Picture& picture, void* dst);
-
-// Planes and dst are device memory. Returns once the work is queued on the stream.
-// Compiled by nvcc, not yet run on a GPU.
-void preprocess_cuda(const PreprocessPlan& plan, const Picture& picture, void* dst,
+// A batch: pictures[i] becomes the i-th image of dst. The planes and dst are device memory; dst
+// must not overlap them. Returns once the work is queued on the stream. Compiled by nvcc, not yet
+// run on a GPU.
+void preprocess_cuda(const PreprocessPlan& plan, const Picture* pictures, int count, void* dst,
                      CUstream_st* stream);
+
+// The CUDA kernels' code on the host, for tests: see core/grid.h for `order`.
+void preprocess_emulated(const PreprocessPlan& plan, const Picture* pictures, int count, void* dst,
+                         int order);
 
 bool built_with_cuda();
 

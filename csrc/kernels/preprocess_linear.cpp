@@ -87,8 +87,7 @@ LinearTables linear_tables(const PreprocessPlan& plan, const Placement& at, bool
                              static_cast<std::uint32_t>(taps.weight1) << 16);
   }
   for (int y = 0; y < at.height; ++y) {
-    tables.down.push_back(
-        math::linear_taps(y, at.crop_height, at.height, enlarging_area, false));
+    tables.down.push_back(math::linear_taps(y, at.crop_height, at.height, enlarging_area, false));
   }
   return tables;
 }

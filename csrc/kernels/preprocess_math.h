@@ -110,9 +110,24 @@ EDGEDL_HD double scale_of(int source, int target) {
   return 1.0 / (static_cast<double>(target) / static_cast<double>(source));
 }
 
+// One side of a resize. The quotients are made once: few GPUs divide doubles fast.
+struct Axis {
+  int source, target;
+  double scale, inverse;
+};
+
+EDGEDL_HD Axis axis_of(int source, int target) {
+  return {source, target, scale_of(source, target),
+          static_cast<double>(target) / static_cast<double>(source)};
+}
+
+EDGEDL_HD int nearest_index(int i, const Axis& axis) {
+  const int index = static_cast<int>(floor(i * axis.scale));
+  return index < axis.source - 1 ? index : axis.source - 1;
+}
+
 EDGEDL_HD int nearest_index(int i, int source, int target) {
-  const int index = static_cast<int>(floor(i * scale_of(source, target)));
-  return index < source - 1 ? index : source - 1;
+  return nearest_index(i, axis_of(source, target));
 }
 
 // Two neighbours and their weights, which add up to 2048.
@@ -124,17 +139,16 @@ struct LinearTaps {
 // `enlarging_area`: the positions cv::INTER_AREA uses where it cannot average.
 // `across`: along a row OpenCV gives all the weight to the last pixel inside, down a column it
 // repeats the edge row and keeps both weights.
-EDGEDL_HD LinearTaps linear_taps(int i, int source, int target, bool enlarging_area, bool across) {
-  const double scale = scale_of(source, target);
+EDGEDL_HD LinearTaps linear_taps(int i, const Axis& axis, bool enlarging_area, bool across) {
+  const int source = axis.source;
   int index;
   float fraction;
   if (enlarging_area) {
-    const double inverse = static_cast<double>(target) / static_cast<double>(source);
-    index = static_cast<int>(floor(i * scale));
-    fraction = static_cast<float>((i + 1) - (index + 1) * inverse);
+    index = static_cast<int>(floor(i * axis.scale));
+    fraction = static_cast<float>((i + 1) - (index + 1) * axis.inverse);
     fraction = fraction <= 0.0f ? 0.0f : fraction - floorf(fraction);
   } else {
-    const float position = static_cast<float>((i + 0.5) * scale - 0.5);
+    const float position = static_cast<float>((i + 0.5) * axis.scale - 0.5);
     index = static_cast<int>(floorf(position));
     fraction = position - static_cast<float>(index);
   }
@@ -151,6 +165,10 @@ EDGEDL_HD LinearTaps linear_taps(int i, int source, int target, bool enlarging_a
   return {index < 0 ? 0 : (index > last ? last : index), next < 0 ? 0 : (next > last ? last : next),
           static_cast<std::int16_t>(rintf((1.0f - fraction) * 2048.0f)),
           static_cast<std::int16_t>(rintf(fraction * 2048.0f))};
+}
+
+EDGEDL_HD LinearTaps linear_taps(int i, int source, int target, bool enlarging_area, bool across) {
+  return linear_taps(i, axis_of(source, target), enlarging_area, across);
 }
 
 // 0..255 -> 0..32640: 7 fractional bits are kept between the two passes.
@@ -173,8 +191,9 @@ struct AreaTaps {
   EDGEDL_HD float weight(int k) const { return k == 0 ? head : k == count - 1 ? tail : inner; }
 };
 
-EDGEDL_HD AreaTaps area_taps(int i, int source, int target) {
-  const double scale = scale_of(source, target);
+EDGEDL_HD AreaTaps area_taps(int i, const Axis& axis) {
+  const int source = axis.source;
+  const double scale = axis.scale;
   const double begin = i * scale;
   const double end = begin + scale;
   const double cell = scale < source - begin ? scale : source - begin;
@@ -194,6 +213,10 @@ EDGEDL_HD AreaTaps area_taps(int i, int source, int target) {
   taps.count = (has_head ? 1 : 0) + (inner_end - inner_begin) + (has_tail ? 1 : 0);
   if (taps.count == 1 && !has_head) taps.head = taps.tail;
   return taps;
+}
+
+EDGEDL_HD AreaTaps area_taps(int i, int source, int target) {
+  return area_taps(i, axis_of(source, target));
 }
 
 EDGEDL_HD int area_round(float sum) {

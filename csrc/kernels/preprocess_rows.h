@@ -17,8 +17,8 @@ inline std::size_t size_of(std::ptrdiff_t count) {
 
 // Whether a source pixel is more than bytes in another order.
 inline bool converts(const PreprocessPlan& plan) {
-  const bool color = plan.source_format == SourceFormat::kBgr8 ||
-                     plan.source_format == SourceFormat::kRgb8;
+  const bool color =
+      plan.source_format == SourceFormat::kBgr8 || plan.source_format == SourceFormat::kRgb8;
   const bool gray = plan.source_format == SourceFormat::kGray8;
   return !gray && !(color && channels_of(plan) == 3);
 }

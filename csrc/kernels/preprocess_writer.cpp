@@ -28,8 +28,7 @@ void TensorWriter::write_channel(int c, std::ptrdiff_t at, int count,
       return kernels_.write_float16(value, count, scale, bias,
                                     static_cast<std::uint16_t*>(dst_) + at, pixel_step_);
     case DType::kUint8:
-      return kernels_.write_uint8(value, count, static_cast<std::uint8_t*>(dst_) + at,
-                                  pixel_step_);
+      return kernels_.write_uint8(value, count, static_cast<std::uint8_t*>(dst_) + at, pixel_step_);
   }
 }
 

@@ -9,7 +9,7 @@ from edgedl import _core
 from edgedl.errors import UsageError
 
 RNG = np.random.default_rng(3)
-SIZES = [(1, 1), (2, 7), (3, 8), (5, 9), (1, 63), (31, 65), (64, 64)]
+SIZES = [(1, 1), (2, 7), (3, 8), (5, 9), (1, 63), (31, 65), (32, 65), (64, 64)]
 SCALE, BIAS = (70.0, 127.5, 300.0), (127.5, 0.0, -20.0)
 
 

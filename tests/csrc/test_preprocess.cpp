@@ -1,5 +1,5 @@
 // Without Python: every combination of options on exactly sized buffers, so that the sanitizers see
-// any access outside them, and both host executors against each other, on every target.
+// any access outside them, by every target and by the CUDA kernels in every order of threads.
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/grid.h"
 #include "kernels/preprocess.h"
 #include "simd/targets.h"
 
@@ -47,21 +48,26 @@ struct Pixels {
   }
 };
 
-std::size_t bytes_of(const PreprocessPlan& plan) {
-  const int size = plan.dtype == DType::kFloat32 ? 4 : plan.dtype == DType::kFloat16 ? 2 : 1;
-  return static_cast<std::size_t>(plan.height * plan.width * channels_of(plan) * size);
-}
-
+// Two pictures as one batch, the second a little smaller.
 void check(const PreprocessPlan& plan, int height, int width) {
   const Pixels pixels(plan.source_format, height, width);
-  std::vector<std::uint8_t> by_rows(bytes_of(plan), 0xa5);
-  std::vector<std::uint8_t> by_pixels(bytes_of(plan), 0x5a);
-  preprocess_pixelwise(plan, pixels.picture, by_pixels.data());
+  const Pixels other(plan.source_format, height > 2 ? height - 2 : height, width);
+  const std::size_t image = bytes_of_image(plan);
+  const Picture batch[] = {pixels.picture, other.picture};
+  std::vector<std::uint8_t> by_cpu(2 * image);
+  std::vector<std::uint8_t> by_threads(2 * image);
+  preprocess_emulated(plan, batch, 2, by_threads.data(), 0);
   for (const CpuKernels* target : runnable_targets()) {
     set_active_target(target->name);
-    std::fill(by_rows.begin(), by_rows.end(), std::uint8_t{0xa5});
-    preprocess_cpu(plan, pixels.picture, by_rows.data());
-    expect(by_rows == by_pixels, "both executors must agree", height, width);
+    std::fill(by_cpu.begin(), by_cpu.end(), std::uint8_t{0xa5});
+    preprocess_cpu(plan, pixels.picture, by_cpu.data());
+    preprocess_cpu(plan, other.picture, by_cpu.data() + image);
+    expect(by_cpu == by_threads, target->name, height, width);
+  }
+  for (int order = 1; order < kThreadOrders; ++order) {
+    std::fill(by_threads.begin(), by_threads.end(), std::uint8_t{0x5a});
+    preprocess_emulated(plan, batch, 2, by_threads.data(), order);
+    expect(by_cpu == by_threads, "the CUDA kernels must agree", height, width);
   }
 }
 
@@ -102,7 +108,7 @@ void every_option(PreprocessPlan plan, int height, int width) {
 void refused(const char* part, SourceFormat format, int height, int width) {
   PreprocessPlan plan = plan_of(4, 4);
   plan.source_format = format;
-  std::vector<std::uint8_t> out(bytes_of(plan));
+  std::vector<std::uint8_t> out(bytes_of_image(plan));
   const Picture picture{format, height, width, {}};
   try {
     preprocess_cpu(plan, picture, out.data());
@@ -115,7 +121,8 @@ void refused(const char* part, SourceFormat format, int height, int width) {
 }  // namespace
 
 int main() {
-  for (const auto& [height, width] : {std::pair{1, 1}, {3, 5}, {8, 8}, {13, 9}}) {
+  for (const auto& [height, width] :
+       {std::pair{1, 1}, {3, 5}, {8, 8}, {13, 9}, {17, 64}, {5, 67}}) {
     for (const auto& [source_height, source_width] :
          {std::pair{2, 2}, {6, 4}, {16, 16}, {22, 38}, {50, 34}}) {
       every_option(plan_of(height, width), source_height, source_width);

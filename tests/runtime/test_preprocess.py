@@ -66,7 +66,7 @@ def check(
     pre.into(pixels, out)
     assert np.array_equal(out.view(np.uint8), expected.view(np.uint8))
     out = poisoned(spec)
-    _core.preprocess_pixelwise(pre._plan, pixels, out)
+    _core.preprocess_emulated(pre._plan, pixels, out, 3)
     assert np.array_equal(out.view(np.uint8), expected.view(np.uint8))
 
 
