@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -25,13 +26,14 @@ class Agreement:
     Attributes:
         given: n samples as a user hands them in.
         tensors: Of each the inputs of the graph by name.
-        truths: Of each the outputs of the original by name.
+        original: Returns the original's outputs by name for the inputs of one sample; asked when
+            something is measured.
     """
 
     split: str
     given: Sequence[Given]
-    tensors: Sequence[Mapping[str, Array]]
-    truths: Sequence[Mapping[str, Array]]
+    tensors: Sequence[dict[str, Array]]
+    original: Callable[[dict[str, Array]], Mapping[str, Array]]
 
     def __len__(self) -> int:
         return len(self.tensors)
@@ -39,7 +41,12 @@ class Agreement:
     def part(self, start: int, stop: int) -> Agreement:
         """Return samples ``start`` to ``stop``."""
         cut = slice(start, stop)
-        return Agreement(self.split, self.given[cut], self.tensors[cut], self.truths[cut])
+        return Agreement(self.split, self.given[cut], self.tensors[cut], self.original)
+
+    @cached_property
+    def truths(self) -> list[Mapping[str, Array]]:
+        """Return the original's outputs of each sample."""
+        return [self.original(feeds) for feeds in self.tensors]
 
     def inputs(self, index: int) -> Given:
         """Return a sample as a user hands it in."""

@@ -34,6 +34,9 @@ Say = Callable[[str], None]
 CHOSEN_BY = 2000
 """Samples, beside the reported ones, by which settings are chosen."""
 
+CHOSEN_BY_ARRAYS = 128
+"""The same of tensor models, whose answers are compared number by number."""
+
 
 @dataclass
 class Candidate:
@@ -101,8 +104,9 @@ class Job:
     @cached_property
     def choosing(self) -> Evaluation:
         """Return other samples, to choose between settings: of ``val``, or else of ``train``."""
-        found = self._samples("val", CHOSEN_BY)
-        return found if len(found) else self._samples("train", CHOSEN_BY)
+        limit = CHOSEN_BY_ARRAYS if self.spec.task == "tensor" else CHOSEN_BY
+        found = self._samples("val", limit)
+        return found if len(found) else self._samples("train", limit)
 
     @cached_property
     def chosen_against(self) -> float:

@@ -195,23 +195,32 @@ class ModelOrigin:
 
     def _rated(self, split: str, given: Sequence[Given], feeds: Sequence[Feeds]) -> Agreement:
         """Return samples with the original's answers, as many as memory is meant for."""
-        truths: list[Mapping[str, Array]] = []
-        size = 0
+        answers = [self._answer(one) for one in feeds[:1]]
+        answer_bytes = sum(array.nbytes for one in answers for array in one.values())
+        size = n = 0
         for one in feeds:
-            truths.append(self.sessions["model"].run(one))
-            for name, array in truths[-1].items():
-                if array.dtype.kind == "f" and not np.isfinite(array).all():
-                    made = "" if self.is_sampled else "made up "
-                    msg = (
-                        f"{self._path}: output {name!r} is NaN or infinite for a {made}sample; "
-                        "give samples as it was trained on: --calib DIR"
-                    )
-                    raise BundleError("E414", msg)
-            size += sum(array.nbytes for array in (*one.values(), *truths[-1].values()))
+            n += 1
+            size += answer_bytes + sum(array.nbytes for array in one.values())
             if size > _MAX_BYTES:
                 break
-        n = len(truths)
-        return Agreement(split, tuple(given[:n]), tuple(feeds[:n]), tuple(truths))
+        return Agreement(split, tuple(given[:n]), tuple(feeds[:n]), self._answer)
+
+    def _answer(self, feeds: Feeds) -> Mapping[str, Array]:
+        """Return what the original says.
+
+        Raises:
+            BundleError: E414 it is no number.
+        """
+        found = self.sessions["model"].run(feeds)
+        for name, array in found.items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                made = "" if self.is_sampled else "made up "
+                msg = (
+                    f"{self._path}: output {name!r} is NaN or infinite for a {made}sample; "
+                    "give samples as it was trained on: --calib DIR"
+                )
+                raise BundleError("E414", msg)
+        return found
 
 
 def _labels(notes: ModelNotes, where: Path | None) -> tuple[str, ...]:

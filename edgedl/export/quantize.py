@@ -24,6 +24,7 @@ import onnx
 from onnxruntime.quantization import CalibrationMethod, QuantType, quantize_dynamic
 from onnxruntime.quantization.calibrate import TensorData, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+from onnxruntime.quantization.quant_utils import add_infer_metadata
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from edgedl.export.conv_transpose import rewrite_conv_transposes
@@ -179,7 +180,9 @@ def _tidy(model: onnx.ModelProto) -> onnx.ModelProto:
         source, tidy = Path(folder) / "source.onnx", Path(folder) / "tidy.onnx"
         onnx.save(model, source)
         quant_pre_process(str(source), str(tidy), skip_symbolic_shape=True)
-        return onnx.load(tidy)
+        model = onnx.load(tidy)
+    add_infer_metadata(model)  # or the quantiser would infer all shapes again, by way of a file
+    return model
 
 
 def _of_interest(model: onnx.ModelProto) -> set[str]:

@@ -8,6 +8,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from edgedl.errors import BundleError
 from edgedl.export.quantize import (
     LEAST_WEIGHTS,
@@ -28,9 +30,12 @@ if TYPE_CHECKING:
 BOUND = {"points": 0.1, "relative": 0.5, "std": 1.0}
 """An INT8 graph that loses more on the samples settings are chosen by is made more carefully."""
 
+_MARGIN = 0.8
+"""Of ``--max-drop`` on the samples settings are chosen by: on others it may be a little more."""
+
 _FAR = 5  # times BOUND
 _RANKED_BY = 64  # samples by which layers are compared
-_FEEDS = 16  # of a graph, of those
+_FEEDS = 8  # of a graph, of those; half of them for single layers
 _ROUNDS = 15
 
 
@@ -73,9 +78,9 @@ def quantize(job: Job, precision: str) -> Search:
     The ways of ``recipes_for`` are tried in the order of what they change the outputs by, and again
     with channels made alike; not those that change them much as one did that lost far too much. If
     none is good enough, layers are ranked by what they lose, and the fewest of the worst that
-    suffice go back to float, found by bisection; a graph that is no faster than fp32 then is not
-    looked at further. This follows NNCF's "quantization with accuracy control", which reverts the
-    worst operations until the drop is met.
+    suffice go back to float, searched from where their errors say; a graph that is no faster than
+    fp32 then is not looked at further. This follows NNCF's "quantization with accuracy control",
+    which reverts the worst operations until the drop is met.
 
     Raises:
         BundleError: E445 there is nothing to quantise.
@@ -96,7 +101,8 @@ def quantize(job: Job, precision: str) -> Search:
             return Search(recipe, search.tries)
     best = min(search.tries, key=lambda one: one.lost)
     job.say(f"ranking the layers of {precision} by what they lose")
-    layers = rank_layers(precision, best.recipe, search.graphs(best.recipe), search.feeds)
+    feeds = {role: given[::2] for role, given in search.feeds.items()}
+    layers = rank_layers(precision, best.recipe, search.graphs(best.recipe), feeds)
     recipe = search.fewest_in_float(best.recipe, layers)
     search.write(recipe)
     return Search(recipe, search.tries, layers)
@@ -113,7 +119,7 @@ class _Search:
 
     def __init__(self, job: Job, precision: str) -> None:
         self.job, self.precision = job, precision
-        self.bound = min(BOUND[job.metric.unit], job.options.max_drop)
+        self.bound = min(BOUND[job.metric.unit], _MARGIN * job.options.max_drop)
         self.tries: list[Try] = []
         with job.open("fp32") as model:
             seen = feeds_of(model, job.choosing.tensors[:_RANKED_BY])
@@ -161,11 +167,12 @@ class _Search:
             )
 
     def look_at(self, recipe: Recipe, *, is_timed: bool = False) -> Try:
-        """Quantise by a recipe, judge it, and time it if that makes sense on this machine."""
+        """Quantise by a recipe, judge it, and time it if it is good and made for this machine."""
         job, error = self.job, self.error(recipe)
         found = job.judge(self.precision, job.choosing).main
         lost = job.metric.drop(found, job.chosen_against)
-        speedup = self._speedup() if is_timed and self.precision == "int8-cpu" else None
+        is_timed = is_timed and self.precision == "int8-cpu" and lost <= self.bound
+        speedup = self._speedup() if is_timed else None
         speed = "" if speedup is None else f", {speedup:.2f}x as fast as fp32"
         job.say(f"{self.precision} ({recipe}): loses {job.metric.show_drop(lost)}{speed}")
         self.tries.append(Try(recipe, error, lost, speedup))
@@ -178,18 +185,31 @@ class _Search:
         """
         good: Recipe | None = None
         too_few, enough = 0, len(layers)
+        count, step = self._foreseen(recipe, layers), 1
         while enough - too_few > 1:
-            count = (too_few + enough) // 2
             in_float = tuple(layer.place for layer in layers[:count])
             tried = self.look_at(replace(recipe, in_float=in_float), is_timed=True)
             is_slow = tried.speedup is not None and tried.speedup <= 1
-            if tried.lost <= self.bound and not is_slow:
-                good, enough = tried.recipe, count
-            elif is_slow:  # and so is all with more of them
-                enough = count
+            is_enough = tried.lost <= self.bound or is_slow  # more of them would be slower still
+            if is_enough:
+                good, enough = good if is_slow else tried.recipe, count
             else:
                 too_few = count
+            middle = (too_few + enough) // 2
+            count = max(middle, enough - step) if is_enough else min(middle, too_few + step)
+            step *= 2
         return good or min(self.tries, key=lambda one: one.lost).recipe
+
+    def _foreseen(self, recipe: Recipe, layers: Sequence[Layer]) -> int:
+        """Return how many layers in float should do, if their errors have nothing in common.
+
+        Then squares add up, and what is lost goes with the root of the sum.
+        """
+        lost = next(one.lost for one in self.tries if one.recipe == recipe)
+        squares = np.array([layer.error**2 for layer in layers])
+        left = squares.sum() - np.cumsum(squares)
+        is_good = lost * np.sqrt(left.clip(0) / squares.sum()) <= self.bound
+        return min(max(int(np.argmax(is_good)) + 1, 1), len(layers) - 1)
 
     def _speedup(self) -> float:
         with ExitStack() as stack:

@@ -128,8 +128,9 @@ def test_the_fragile_layer_is_found_and_left_in_float(mended: Bundle, precision:
     assert worst.extent[1] > 300
     assert made.precisions[precision].drop_points <= OPTIONS.max_drop
     assert f"{len(in_float)} layer" in found.recipe
-    speedups = [one.speedup for one in found.tries if "in float" in one.recipe]
-    assert set(speedups) == ({2.0} if precision == "int8-cpu" else {None})
+    tried = [one for one in found.tries if "in float" in one.recipe]
+    is_timed = [precision == "int8-cpu" and one.lost <= 0.1 for one in tried]
+    assert [one.speedup for one in tried] == [2.0 if timed else None for timed in is_timed]
 
 
 def test_the_graphs_are_those_of_the_recipe(mended: Bundle) -> None:
@@ -189,15 +190,18 @@ def test_slower_than_fp32_is_not_looked_at_further(
     fragile: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Job, "equalized", {})
-    monkeypatch.setattr(
-        search, "time_answers", lambda models, *_, **__: {m: [1.0 + (m != "fp32")] for m in models}
-    )
+    for module in (search, pipeline):
+        monkeypatch.setattr(
+            module,
+            "time_answers",
+            lambda models, *_, **__: {m: [1.0 + (m != "fp32")] for m in models},
+        )
     made = export(fragile.path, tmp_path / "x.edge", OPTIONS).manifest
     assert "int8-cpu" not in made.precisions
     assert {r.precision for r in made.refused} == {"int8-cpu"}
     counted = [t for t in made.quantization["int8-cpu"].tries if "in float" in t.recipe]
-    assert [t.speedup for t in counted] == [0.5] * len(counted)
-    assert len(counted) == 1
+    assert {t.speedup for t in counted} <= {0.5, None}
+    assert 0.5 in {t.speedup for t in counted}
 
 
 def test_products_too_small_to_gain_by_int8_are_told(
@@ -251,7 +255,7 @@ def test_a_tool_that_fails_on_a_graph_refuses_that_precision(
     assert not (tmp_path / "y.edge").exists()
 
 
-@pytest.mark.parametrize(("took_ms", "expected"), [(0.01, 700), (50.0, 150), (5000.0, 30)])
+@pytest.mark.parametrize(("took_ms", "expected"), [(0.01, 700), (50.0, 80), (5000.0, 30)])
 def test_of_a_slow_model_fewer_answers_are_timed(
     monkeypatch: pytest.MonkeyPatch, took_ms: float, expected: int
 ) -> None:
