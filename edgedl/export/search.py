@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgedl.errors import BundleError
+from edgedl.export.fewest import fewest
 from edgedl.export.quantize import (
     LEAST_WEIGHTS,
     Prepared,
@@ -183,22 +184,18 @@ class _Search:
 
         If there is none, return the one that loses least.
         """
-        good: Recipe | None = None
-        too_few, enough = 0, len(layers)
-        count, step = self._foreseen(recipe, layers), 1
-        while enough - too_few > 1:
+        good: list[Recipe] = []
+
+        def is_enough(count: int) -> bool:
             in_float = tuple(layer.place for layer in layers[:count])
             tried = self.look_at(replace(recipe, in_float=in_float), is_timed=True)
             is_slow = tried.speedup is not None and tried.speedup <= 1
-            is_enough = tried.lost <= self.bound or is_slow  # more of them would be slower still
-            if is_enough:
-                good, enough = good if is_slow else tried.recipe, count
-            else:
-                too_few = count
-            middle = (too_few + enough) // 2
-            count = max(middle, enough - step) if is_enough else min(middle, too_few + step)
-            step *= 2
-        return good or min(self.tries, key=lambda one: one.lost).recipe
+            if tried.lost <= self.bound and not is_slow:
+                good.append(tried.recipe)
+            return tried.lost <= self.bound or is_slow  # more in float would be slower still
+
+        fewest(len(layers), self._foreseen(recipe, layers), is_enough)
+        return good[-1] if good else min(self.tries, key=lambda one: one.lost).recipe
 
     def _foreseen(self, recipe: Recipe, layers: Sequence[Layer]) -> int:
         """Return how many layers in float should do, if their errors have nothing in common.
