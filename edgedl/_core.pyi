@@ -9,6 +9,9 @@ class PreprocessPlan:
     def __init__(self, spec: ImageSpec, source_format: str, matrix: str, range: str) -> None: ...
 
 def preprocess_cpu(plan: PreprocessPlan, pixels: Pixels, out: object) -> None: ...
+def preprocess_touch(plan: PreprocessPlan, pixels: Pixels, out: object) -> None:
+    """For benchmarks: read each row that is needed once, and write zeros to all of ``out``."""
+
 def preprocess_emulated(
     plan: PreprocessPlan, pixels: Pixels | list[Pixels], out: object, order: int
 ) -> None:

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "bindings/arrays.h"
 #include "bindings/preprocess.h"
 #include "core/error.h"
+#include "kernels/preprocess_tables.h"
 
 namespace py = pybind11;
 
@@ -54,6 +56,13 @@ constexpr std::array<std::pair<const char*, Matrix>, 2> kMatrices{
     {{"bt601", Matrix::kBt601}, {"bt709", Matrix::kBt709}}};
 constexpr std::array<std::pair<const char*, Range>, 2> kRanges{
     {{"limited", Range::kLimited}, {"full", Range::kFull}}};
+
+// The plan of one Preprocessor, which Python's threads share.
+struct Plan : PreprocessPlan {
+  explicit Plan(const PreprocessPlan& plan) : PreprocessPlan(plan) {}
+
+  PreprocessCache cache;
+};
 
 // `spec` is an edgedl.spec.ImageSpec, which has checked sizes, fill, mean and std.
 PreprocessPlan make_plan(const py::object& spec, const std::string& source_format,
@@ -239,11 +248,20 @@ void* tensor_out(const PreprocessPlan& plan, py::ssize_t images, const py::handl
   return py::reinterpret_borrow<py::array>(out).mutable_data();
 }
 
-void run(const PreprocessPlan& plan, const py::object& pixels, const py::object& out) {
+void on_cpu(Plan& plan, const Picture& picture, void* dst) {
+  preprocess_cpu(plan, plan.cache, picture, dst);
+}
+
+void touch(Plan& plan, const Picture& picture, void* dst) {
+  preprocess_touch(plan, picture, dst);
+}
+
+template <void (*launch)(Plan&, const Picture&, void*)>
+void run(Plan& plan, const py::object& pixels, const py::object& out) {
   const Picture picture = picture_of(plan.source_format, pixels);
   void* dst = tensor_out(plan, 1, out);
   const py::gil_scoped_release unlocked;
-  preprocess_cpu(plan, picture, dst);
+  launch(plan, picture, dst);
 }
 
 // Pictures of a batch, which must outlive the result; a bare picture is a batch of one.
@@ -254,15 +272,14 @@ std::vector<Picture> pictures_of(SourceFormat format, const py::object& batch) {
   return pictures;
 }
 
-void run_emulated(const PreprocessPlan& plan, const py::object& batch, const py::object& out,
-                  int order) {
+void run_emulated(const Plan& plan, const py::object& batch, const py::object& out, int order) {
   const std::vector<Picture> pictures = pictures_of(plan.source_format, batch);
   void* dst = tensor_out(plan, static_cast<py::ssize_t>(pictures.size()), out);
   const py::gil_scoped_release unlocked;
   preprocess_emulated(plan, pictures.data(), static_cast<int>(pictures.size()), dst, order);
 }
 
-void run_cuda(const PreprocessPlan& plan, std::pair<int, int> size_hw,
+void run_cuda(const Plan& plan, std::pair<int, int> size_hw,
               const std::vector<std::pair<std::uintptr_t, std::ptrdiff_t>>& planes,
               std::uintptr_t out, std::uintptr_t stream) {
   const std::size_t expected = plan.source_format == SourceFormat::kNv12   ? 2
@@ -283,10 +300,14 @@ void run_cuda(const PreprocessPlan& plan, std::pair<int, int> size_hw,
 }  // namespace
 
 void bind_preprocess(py::module_& m) {
-  py::class_<PreprocessPlan>(m, "PreprocessPlan")
-      .def(py::init(&make_plan), py::arg("spec"), py::arg("source_format"), py::arg("matrix"),
-           py::arg("range"));
-  m.def("preprocess_cpu", &run, py::arg("plan"), py::arg("pixels"), py::arg("out"));
+  py::class_<Plan>(m, "PreprocessPlan")
+      .def(py::init([](const py::object& spec, const std::string& source_format,
+                       const std::string& matrix, const std::string& range) {
+             return std::make_unique<Plan>(make_plan(spec, source_format, matrix, range));
+           }),
+           py::arg("spec"), py::arg("source_format"), py::arg("matrix"), py::arg("range"));
+  m.def("preprocess_cpu", &run<&on_cpu>, py::arg("plan"), py::arg("pixels"), py::arg("out"));
+  m.def("preprocess_touch", &run<&touch>, py::arg("plan"), py::arg("pixels"), py::arg("out"));
   m.def("preprocess_emulated", &run_emulated, py::arg("plan"), py::arg("pixels"), py::arg("out"),
         py::arg("order"),
         "The code of the CUDA kernels on the host: slow, for tests. A list is a batch.");

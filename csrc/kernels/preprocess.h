@@ -86,6 +86,10 @@ void check_picture(const PreprocessPlan& plan, const Picture& picture);
 // Thread-safe: scratch memory belongs to the call. dst must not overlap the source.
 void preprocess_cpu(const PreprocessPlan& plan, const Picture& picture, void* dst);
 
+// For benchmarks, the least that any executor does: reads each row of the source that is needed
+// once and writes zeros to all of dst. Returns something that depends on what it read.
+unsigned preprocess_touch(const PreprocessPlan& plan, const Picture& picture, void* dst);
+
 // A batch: pictures[i] becomes the i-th image of dst. The planes and dst are device memory; dst
 // must not overlap them. Returns once the work is queued on the stream. Compiled by nvcc, not yet
 // run on a GPU.

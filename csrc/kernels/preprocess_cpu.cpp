@@ -5,6 +5,7 @@
 
 #include "kernels/preprocess_area.h"
 #include "kernels/preprocess_linear.h"
+#include "kernels/preprocess_tables.h"
 #include "kernels/preprocess_writer.h"
 
 namespace edgedl {
@@ -12,50 +13,57 @@ namespace {
 
 const std::vector<int> kAllColumns;
 
-void write_rows(TensorRows& rows, const Placement& at, int channels, const TensorWriter& writer) {
-  const int pitch = pitch_of(at.width);
-  Line line(size_of(channels * pitch));
-  for (int y = 0; y < at.height; ++y) {
-    rows.make(y, line.data());
-    writer.write(at.y + y, at.x, at.width, line.data(), pitch);
+const std::vector<int>& columns_of(const PreprocessTables& tables) {
+  switch (tables.method) {
+    case math::Method::kNearest:
+      return tables.nearest.columns;
+    case math::Method::kLinear:
+    case math::Method::kLinearArea:
+      return tables.linear.columns;
+    case math::Method::kBox:
+    case math::Method::kArea:
+      break;
   }
+  return kAllColumns;
 }
 
-void resize(const PreprocessPlan& plan, const Picture& picture, const Placement& at,
-            const TensorWriter& writer) {
-  const int channels = channels_of(plan);
-  const math::Method method = math::method_of(plan.resize, at);
-  switch (method) {
-    case math::Method::kNearest: {
-      const NearestTables tables = nearest_tables(plan, at);
-      SourceRows source(plan, picture, at, tables.columns);
-      return write_rows(*nearest_rows(tables, source), at, channels, writer);
-    }
+std::unique_ptr<TensorRows> rows_of(const PreprocessTables& tables, SourceRows& source) {
+  switch (tables.method) {
+    case math::Method::kNearest:
+      return nearest_rows(tables.nearest, source);
     case math::Method::kLinear:
-    case math::Method::kLinearArea: {
-      const LinearTables tables = linear_tables(plan, at, method == math::Method::kLinearArea);
-      SourceRows source(plan, picture, at, tables.columns);
-      return write_rows(*linear_rows(tables, source), at, channels, writer);
-    }
-    case math::Method::kBox: {
-      SourceRows source(plan, picture, at, kAllColumns);
-      return write_rows(*box_rows(at, source), at, channels, writer);
-    }
-    case math::Method::kArea: {
-      SourceRows source(plan, picture, at, kAllColumns);
-      return write_rows(*area_rows(at, source), at, channels, writer);
-    }
+    case math::Method::kLinearArea:
+      return linear_rows(tables.linear, source);
+    case math::Method::kBox:
+      return box_rows(tables.at, source);
+    case math::Method::kArea:
+      break;
   }
+  return area_rows(tables.at, source);
 }
 
 }  // namespace
 
-void preprocess_cpu(const PreprocessPlan& plan, const Picture& picture, void* dst) {
+void preprocess_cpu(const PreprocessPlan& plan, PreprocessCache& cache, const Picture& picture,
+                    void* dst) {
   check_picture(plan, picture);
-  const Placement at = place(plan, picture.height, picture.width);
+  const auto tables = cache.tables(plan, picture.height, picture.width);
+  const Placement& at = tables->at;
   const TensorWriter writer(plan, dst);
   if (plan.fit == Fit::kLetterbox) write_padding(plan, at, writer);
-  resize(plan, picture, at, writer);
+  SourceRows source(plan, picture, at, columns_of(*tables));
+  const auto rows = rows_of(*tables, source);
+  const int pitch = pitch_of(at.width);
+  Line line(size_of(channels_of(plan) * pitch));
+  for (int y = 0; y < at.height; ++y) {
+    rows->make(y, line.data());
+    writer.write(at.y + y, at.x, at.width, line.data(), pitch);
+  }
+}
+
+void preprocess_cpu(const PreprocessPlan& plan, const Picture& picture, void* dst) {
+  PreprocessCache cache;
+  preprocess_cpu(plan, cache, picture, dst);
 }
 
 }  // namespace edgedl

@@ -29,7 +29,8 @@ struct Channels {
 struct LinearTable {
   int count;
   int pitch;
-  int next;  // bytes from the first neighbour to the second; 0 in a source of one column
+  int bytes;  // of the row, from the first pixel on
+  int next;   // bytes from the first neighbour to the second; 0 in a source of one column
   const std::int32_t* offset;
   const std::uint32_t* weights;
 };
@@ -65,5 +66,8 @@ using WriteFloat16 = void (*)(const std::uint8_t* value, int count, float scale,
                               std::uint16_t* dst, std::ptrdiff_t step);
 using WriteUint8 = void (*)(const std::uint8_t* value, int count, std::uint8_t* dst,
                             std::ptrdiff_t step);
+
+// Reads all bytes, and returns something that depends on them.
+using ReadBytes = unsigned (*)(const std::uint8_t* from, int count);
 
 }  // namespace edgedl

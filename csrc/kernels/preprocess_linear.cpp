@@ -15,8 +15,8 @@ class LinearRows : public TensorRows {
       : source_(source),
         kernels_(active_target()),
         down_(tables.down),
-        table_{tables.width, pitch_of(tables.width), tables.next, tables.offset.data(),
-               tables.weights.data()} {
+        table_{tables.width, pitch_of(tables.width), tables.bytes,
+               tables.next,  tables.offset.data(),   tables.weights.data()} {
     for (auto& slot : across_) slot.resize(size_of(table_.pitch * source.channels().count));
   }
 
@@ -71,6 +71,7 @@ LinearTables linear_tables(const PreprocessPlan& plan, const Placement& at, bool
   const int step = bytes_per_pixel(plan);
   tables.next = at.crop_width > 1 ? step : 0;
   const bool sparse = converts(plan) && at.width * 2 < at.crop_width;
+  tables.bytes = sparse ? 2 * at.width : at.crop_width * step;
   for (int i = 0; i < pitch_of(at.width); ++i) {
     const int x = std::min(i, at.width - 1);
     math::LinearTaps taps = math::linear_taps(x, at.crop_width, at.width, enlarging_area, true);

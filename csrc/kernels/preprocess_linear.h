@@ -10,10 +10,10 @@
 
 namespace edgedl {
 
-// What is the same for all pictures of one size.
+// Made once for all pictures of one size.
 struct LinearTables {
   int width;
-  int next;                          // see LinearTable
+  int bytes, next;                   // see LinearTable
   std::vector<int> columns;          // that SourceRows must convert; empty: all
   std::vector<std::int32_t> offset;  // see LinearTable
   std::vector<std::uint32_t> weights;

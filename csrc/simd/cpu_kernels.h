@@ -20,6 +20,7 @@ struct CpuKernels {
   WriteFloat32 write_float32;
   WriteFloat16 write_float16;
   WriteUint8 write_uint8;
+  ReadBytes read_bytes;
 };
 
 }  // namespace edgedl

@@ -13,6 +13,7 @@ namespace edgedl::EDGEDL_TARGET {
 #include "kernels/denormalize_cpu.inl"
 #include "kernels/preprocess_color_cpu.inl"
 #include "kernels/preprocess_linear_cpu.inl"
+#include "kernels/preprocess_touch_cpu.inl"
 #include "kernels/preprocess_writer_cpu.inl"
 
 #define EDGEDL_TEXT_OF(name) #name
@@ -36,6 +37,7 @@ const CpuKernels kernels{
     &write_float32,
     &write_float16,
     &write_uint8,
+    &read_bytes,
 };
 
 }  // namespace edgedl::EDGEDL_TARGET
