@@ -157,7 +157,9 @@ class Job:
         with ExitStack() as stack:
             opened = {}
             for role, path in self.paths(precision).items():
-                opened[role] = open_session(path, "onnxruntime", threads)
+                opened[role] = open_session(
+                    path, "onnxruntime", threads, in_float=precision == "int8-trt"
+                )
                 stack.callback(opened[role].close)
             yield opened
 

@@ -67,7 +67,8 @@ def rank_layers(
             for place in every:
                 others = tuple(other for other in every if other != place)
                 write_int8(precision, prepared, path, replace(recipe, in_float=others))
-                session = open_session(path, "onnxruntime", allowed_cores())
+                in_float = precision == "int8-trt"
+                session = open_session(path, "onnxruntime", allowed_cores(), in_float=in_float)
                 error = output_error(session, feeds[role], expected)
                 session.close()
                 layers.append(_layer(precision, prepared, place, error))

@@ -37,13 +37,14 @@ class OrtSession:
 
     backend = "onnxruntime"
 
-    def __init__(self, raw: bytes, threads: int, name: str) -> None:
+    def __init__(self, raw: bytes, threads: int, name: str, *, in_float: bool = False) -> None:
         """Open a model from its bytes.
 
         Args:
             raw: The ONNX file, at most 2 GiB.
             threads: Threads of one call.
             name: Of the model, for errors.
+            in_float: See ``open_session``.
 
         Raises:
             BundleError: E410 no ONNX model, E412 a model this runtime cannot run.
@@ -53,9 +54,11 @@ class OrtSession:
         self.most_rows = 1 if b"DynamicQuantizeLinear" in raw else None
         self._name = name
         self._session: Any = None
+        options = _options(threads, has_float16)
+        options.add_session_config_entry("session.disable_quant_qdq", str(int(in_float)))
         try:
             self._session = onnxruntime.InferenceSession(
-                raw, _options(threads, has_float16), providers=["CPUExecutionProvider"]
+                raw, options, providers=["CPUExecutionProvider"]
             )
         except Exception as err:  # ONNX Runtime's exceptions share no base
             raise _load_error(name, err) from err

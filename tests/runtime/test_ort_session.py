@@ -167,3 +167,27 @@ def test_samples_do_not_share_ranges_that_are_found_as_a_graph_runs(tmp_path: Pa
     np.testing.assert_array_equal(any_rows(session).run({"tokens_": x})["logits"], alone)
     float_session = open_session(tmp_path / "f.onnx")
     assert any_rows(float_session) is float_session
+
+
+@pytest.mark.parametrize("in_float", [False, True])
+def test_what_is_rounded_stays_rounded_in_float(in_float: bool) -> None:
+    make, array = onnx.helper.make_node, onnx.numpy_helper.from_array
+    nodes = [
+        make("QuantizeLinear", ["x", "scale", "zero"], ["q"]),
+        make("DequantizeLinear", ["q", "scale", "zero"], ["d"]),
+        make("DequantizeLinear", ["w", "scale", "zero"], ["v"]),
+        make("MatMul", ["d", "v"], ["y"]),
+    ]
+    made = onnx.load_from_string(model(*nodes))
+    weights = np.int8([[3, -7], [11, 127]])
+    made.graph.initializer.extend(
+        [
+            array(np.float32(0.5), "scale"),
+            array(np.int8(0), "zero"),
+            array(weights, "w"),
+        ]
+    )
+    session = open_session(bytes(made.SerializeToString()), in_float=in_float)
+    x = np.float32([[0.3, -1.9], [70, 0.26]])
+    rounded = np.rint(x / 0.5).clip(-128, 127) * 0.5
+    np.testing.assert_allclose(session.run({"x": x})["y"], rounded @ (weights * 0.5), rtol=1e-6)
