@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from edgedl.frame import Pixels
 from edgedl.spec import ImageSpec
 
@@ -41,3 +44,24 @@ def denormalize(
     emulated_order: int = -1,
 ) -> None:
     """Run the kernel; ``emulated_order`` 0..3 runs the CUDA kernel's code on the host instead."""
+
+def nms(
+    boxes: object,
+    scores: object,
+    groups: object,
+    iou_threshold: float,
+    score_threshold: float,
+    max_candidates: int,
+    emulated_order: int = -1,
+) -> npt.NDArray[np.int32]:
+    """Return the indices of the boxes kept; see ``csrc/kernels/nms.h``."""
+
+def best_class(
+    predictions: object,
+    anchors_are_rows: bool,
+    first_class: int,
+    objectness: int,
+    threshold: float,
+    emulated_order: int = -1,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+    """Return score and class of each anchor; see ``csrc/kernels/best_class.h``."""

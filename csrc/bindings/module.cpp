@@ -1,6 +1,7 @@
 #include <pybind11/pybind11.h>
 
 #include "bindings/denormalize.h"
+#include "bindings/detection.h"
 #include "bindings/preprocess.h"
 #include "bindings/targets.h"
 #include "core/error.h"
@@ -21,4 +22,5 @@ PYBIND11_MODULE(_core, m) {
   edgedl::bind_targets(m);
   edgedl::bind_preprocess(m);
   edgedl::bind_denormalize(m);
+  edgedl::bind_detection(m);
 }

@@ -1,7 +1,9 @@
 // What one target has: see simd/targets.h.
 #pragma once
 
+#include "kernels/best_class_cpu.h"
 #include "kernels/denormalize_cpu.h"
+#include "kernels/nms_cpu.h"
 #include "kernels/preprocess_cpu.h"
 
 namespace edgedl {
@@ -21,6 +23,9 @@ struct CpuKernels {
   WriteFloat16 write_float16;
   WriteUint8 write_uint8;
   ReadBytes read_bytes;
+  BestOfColumns best_of_columns;
+  BestOfRow best_of_row;
+  NmsNextSuspects nms_next_suspects;
 };
 
 }  // namespace edgedl

@@ -4,17 +4,21 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/best_class_math.h"
 #include "kernels/denormalize_math.h"
 #include "kernels/preprocess_math.h"
+#include "kernels/nms_math.h"
 #include "simd/cpu_kernels.h"
 
 namespace edgedl::EDGEDL_TARGET {
 
+#include "kernels/best_class_cpu.inl"
 #include "kernels/denormalize_cpu.inl"
 #include "kernels/preprocess_color_cpu.inl"
 #include "kernels/preprocess_linear_cpu.inl"
 #include "kernels/preprocess_touch_cpu.inl"
 #include "kernels/preprocess_writer_cpu.inl"
+#include "kernels/nms_cpu.inl"
 
 #define EDGEDL_TEXT_OF(name) #name
 #define EDGEDL_NAME_OF(name) EDGEDL_TEXT_OF(name)
@@ -38,6 +42,9 @@ const CpuKernels kernels{
     &write_float16,
     &write_uint8,
     &read_bytes,
+    &best_of_columns,
+    &best_of_row,
+    &nms_next_suspects,
 };
 
 }  // namespace edgedl::EDGEDL_TARGET
