@@ -21,9 +21,8 @@ py::array_t<std::int32_t> run_nms(const py::object& boxes, const py::object& sco
                                   const py::object& groups, float iou_threshold,
                                   float score_threshold, int max_candidates, int emulated_order) {
   constexpr const char* kOperation = "nms";
-  const py::array corners =
-      checked_array(kOperation, "boxes must be a contiguous (K, 4) float32 array", boxes, "float32",
-                    {kAny, 4});
+  const py::array corners = checked_array(
+      kOperation, "boxes must be a contiguous (K, 4) float32 array", boxes, "float32", {kAny, 4});
   const py::ssize_t count = corners.shape(0);
   require(count <= kMost, kOperation, "boxes must be at most 2^30; got ", count);
   const py::array values =
@@ -71,8 +70,9 @@ py::tuple run_best_class(const py::object& predictions, bool anchors_are_rows, i
   require(first_class >= 0 && first_class < values && objectness >= -1 && objectness < values,
           kOperation, "an anchor must have at least one class; got ", describe(predictions),
           ", first class ", first_class, ", objectness ", objectness);
-  const BestClass job{static_cast<int>(anchors), static_cast<int>(values), first_class, objectness,
-                      threshold,                 anchors_are_rows};
+  const BestClass job{
+      static_cast<int>(anchors), static_cast<int>(values), first_class, objectness, threshold,
+      anchors_are_rows};
   py::array_t<float> scores(anchors);
   py::array_t<std::int32_t> classes(anchors);
   const auto* in = static_cast<const float*>(src.data());

@@ -6,7 +6,8 @@
 
 namespace edgedl {
 
-// The best of `values` scores of each of `count` neighbouring anchors, a value `step` after another.
+// The best of `values` scores of each of `count` neighbouring anchors, a value `step` after
+// another.
 using BestOfColumns = void (*)(const float* src, std::ptrdiff_t step, int values, int count,
                                float* scores, std::int32_t* classes);
 

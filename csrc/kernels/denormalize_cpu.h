@@ -6,8 +6,15 @@
 
 namespace edgedl {
 
-// One channel of `count` pixels, whose bytes lie `step` apart.
-using DenormalizeRow = void (*)(const float* src, std::uint8_t* dst, std::ptrdiff_t count,
-                                std::ptrdiff_t step, float scale, float bias);
+// The channels of a picture in the order in which their bytes follow one another.
+struct DenormalizePlanes {
+  const float* src[3];
+  float scale[3];
+  float bias[3];
+};
+
+// `count` pixels of one channel, or of three interleaved ones.
+using DenormalizePixels = void (*)(const DenormalizePlanes& planes, std::uint8_t* dst,
+                                   std::ptrdiff_t count);
 
 }  // namespace edgedl

@@ -105,8 +105,7 @@ std::vector<Item> candidates_of(const Nms& job, const float* boxes, const float*
   }
   candidates.resize(count);
   sort_items(candidates);
-  if (job.max_candidates > 0 &&
-      candidates.size() > static_cast<std::size_t>(job.max_candidates)) {
+  if (job.max_candidates > 0 && candidates.size() > static_cast<std::size_t>(job.max_candidates)) {
     candidates.resize(static_cast<std::size_t>(job.max_candidates));
   }
   return candidates;

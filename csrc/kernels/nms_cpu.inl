@@ -33,8 +33,8 @@ inline std::uint32_t nms_suspects_8(const NmsKept& kept, int i, const math::Box&
   const __m256 common = _mm256_mul_ps(_mm256_max_ps(_mm256_sub_ps(right, left), zero),
                                       _mm256_max_ps(_mm256_sub_ps(bottom, top), zero));
   const __m256 shares = _mm256_add_ps(_mm256_loadu_ps(kept.share + i), _mm256_set1_ps(share));
-  return static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(
-      _mm256_mul_ps(common, _mm256_set1_ps(1.0f + threshold)), shares, _CMP_GT_OQ)));
+  return static_cast<std::uint32_t>(_mm256_movemask_ps(
+      _mm256_cmp_ps(_mm256_mul_ps(common, _mm256_set1_ps(1.0f + threshold)), shares, _CMP_GT_OQ)));
 }
 
 inline std::uint32_t nms_suspects(const NmsKept& kept, int i, const math::Box& box, float share,

@@ -14,8 +14,8 @@ void nms_cuda(const Nms& job, const float* boxes, const float* scores, const std
   if (job.boxes == 0) return;
   launch(kOperation, NmsKeyGrid{job, boxes, scores, space.keys}, stream);
   launch(kOperation, NmsRankGrid{job, space.keys, space.order}, stream);
-  launch(kOperation,
-         NmsOverlapGrid{job, boxes, groups, space.order, space.overlaps, space.words}, stream);
+  launch(kOperation, NmsOverlapGrid{job, boxes, groups, space.order, space.overlaps, space.words},
+         stream);
   for (int word = 0; word < space.words; ++word) {
     launch(kOperation, NmsResolveGrid{space, job.max_candidates, word, kept, count}, stream);
   }

@@ -1,5 +1,5 @@
-// What the CUDA threads of nms do, in four steps: a key for each box, its rank by counting, the pairs
-// of candidates that overlap, and a walk through the candidates 64 at a time.
+// What the CUDA threads of nms do, in four steps: a key for each box, its rank by counting, the
+// pairs of candidates that overlap, and a walk through the candidates 64 at a time.
 #pragma once
 
 #include "core/grid.h"
@@ -17,8 +17,7 @@ struct NmsWorkspace {
   int words;
 
   NmsWorkspace(void* memory, const Nms& job)
-      : overlaps(static_cast<std::uint64_t*>(memory)),
-        words(blocks_for(job.max_candidates, 64)) {
+      : overlaps(static_cast<std::uint64_t*>(memory)), words(blocks_for(job.max_candidates, 64)) {
     removed = overlaps + std::int64_t{job.max_candidates} * words;
     order = reinterpret_cast<std::int32_t*>(removed + words);
     keys = reinterpret_cast<std::uint32_t*>(order + job.max_candidates);
@@ -52,8 +51,7 @@ struct NmsKeyGrid {
   EDGEDL_HD void operator()(const Thread& thread) const {
     const int i = thread.block.x * kThreads + thread.at.x;
     if (i >= job.boxes) return;
-    const bool is_candidate =
-        math::is_candidate(nms_box(boxes, i), scores[i], job.score_threshold);
+    const bool is_candidate = math::is_candidate(nms_box(boxes, i), scores[i], job.score_threshold);
     keys[i] = is_candidate ? math::falling_key(scores[i]) : kNmsLast;
   }
 };

@@ -50,7 +50,8 @@ EDGEDL_HD bool suppresses(const Box& a, const Box& b, float threshold) {
   return 1.0f - static_cast<float>(1.0 - common / (both - common)) > threshold;
 }
 
-// ---- a quick float32 test that never misses a pair which `suppresses` finds ------------------------
+// ---- a quick float32 test that never misses a pair which `suppresses` finds
+// ------------------------
 
 // I / (A + B - I) > t  <=>  I (1 + t) > t A + t B. The right side is made smaller by far more than
 // float32 can err.

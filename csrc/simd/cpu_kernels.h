@@ -12,7 +12,8 @@ namespace edgedl {
 struct CpuKernels {
   const char* name;
   bool (*supported)();
-  DenormalizeRow denormalize_row;
+  DenormalizePixels denormalize_gray;
+  DenormalizePixels denormalize_color;
   LinearAcross linear_across;
   LinearDown linear_down;
   PickPixels pick_pixels;

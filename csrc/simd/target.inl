@@ -6,19 +6,19 @@
 
 #include "kernels/best_class_math.h"
 #include "kernels/denormalize_math.h"
-#include "kernels/preprocess_math.h"
 #include "kernels/nms_math.h"
+#include "kernels/preprocess_math.h"
 #include "simd/cpu_kernels.h"
 
 namespace edgedl::EDGEDL_TARGET {
 
 #include "kernels/best_class_cpu.inl"
 #include "kernels/denormalize_cpu.inl"
+#include "kernels/nms_cpu.inl"
 #include "kernels/preprocess_color_cpu.inl"
 #include "kernels/preprocess_linear_cpu.inl"
 #include "kernels/preprocess_touch_cpu.inl"
 #include "kernels/preprocess_writer_cpu.inl"
-#include "kernels/nms_cpu.inl"
 
 #define EDGEDL_TEXT_OF(name) #name
 #define EDGEDL_NAME_OF(name) EDGEDL_TEXT_OF(name)
@@ -31,7 +31,8 @@ extern const CpuKernels kernels;
 const CpuKernels kernels{
     EDGEDL_NAME_OF(EDGEDL_TARGET),
     &supported,
-    &denormalize_row,
+    &denormalize_gray,
+    &denormalize_color,
     &linear_across,
     &linear_down,
     &pick_pixels,

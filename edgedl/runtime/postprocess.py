@@ -1,0 +1,51 @@
+"""What generators and super-resolution networks put out, as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from edgedl import _core
+from edgedl.errors import UsageError
+
+Floats = npt.NDArray[np.float32]
+U8Images = npt.NDArray[np.uint8]
+
+
+def denormalize(
+    images: Floats,
+    mean: Sequence[float] = (0.5, 0.5, 0.5),
+    std: Sequence[float] = (0.5, 0.5, 0.5),
+    pixel_format: Literal["rgb8", "bgr8"] = "rgb8",
+) -> U8Images:
+    """Undo the normalisation y = (x/255 - mean) / std: round(y · 255 std + 255 mean).
+
+    With mean and std 0.5 that is [-1, 1] to [0, 255], with 0 and 1 it is [0, 1] to [0, 255].
+
+    Args:
+        images: float32, contiguous, (N, 3, H, W) with the channels R, G, B, or (N, 1, H, W).
+        mean: One value per channel of ``images``, in units of x/255.
+        std: One value per channel of ``images``.
+        pixel_format: Order of the channels of the result; one channel stays as it is.
+
+    Returns:
+        uint8, (N, H, W, C). Values beyond 0..255 are cut, halves go to the even neighbour, NaN
+        becomes 0.
+
+    Raises:
+        UsageError: E110 an array has another type or shape, or a list another length.
+    """
+    if pixel_format not in ("rgb8", "bgr8"):
+        msg = f"[denormalize] pixel_format must be rgb8 or bgr8; got {pixel_format!r}"
+        raise UsageError("E110", msg)
+    if getattr(images, "ndim", 0) != 4:
+        msg = "[denormalize] images must be a contiguous (N, C, H, W) float32 array; got "
+        raise UsageError("E110", msg + str(getattr(images, "shape", type(images).__name__)))
+    count, channels, height, width = images.shape
+    out = np.empty((count, height, width, channels), np.uint8)
+    scale, bias = [255 * s for s in std], [255 * m for m in mean]
+    _core.denormalize(images, out, scale, bias, pixel_format == "bgr8")
+    return out
