@@ -96,7 +96,7 @@ inline void denormalize_interleave(std::uint8_t* dst, __m128i first, __m128i sec
   }
 }
 
-#elif defined(__ARM_NEON)
+#elif defined(EDGEDL_NEON)
 
 constexpr int kDenormalizeStep = 16;
 
@@ -126,7 +126,7 @@ inline void denormalize_interleave(std::uint8_t* dst, uint8x16_t first, uint8x16
 void denormalize_gray(const DenormalizePlanes& planes, std::uint8_t* dst, std::ptrdiff_t count) {
   const float* src = planes.src[0];
   std::ptrdiff_t i = 0;
-#if defined(__AVX2__) || defined(__ARM_NEON)
+#if defined(__AVX2__) || defined(EDGEDL_NEON)
   for (; i + kDenormalizeStep <= count; i += kDenormalizeStep) {
     denormalize_store(dst + i, denormalize_bytes(src + i, planes.scale[0], planes.bias[0]));
   }
@@ -138,7 +138,7 @@ void denormalize_color(const DenormalizePlanes& planes, std::uint8_t* dst, std::
   const float *a = planes.src[0], *b = planes.src[1], *c = planes.src[2];
   const float *scale = planes.scale, *bias = planes.bias;
   std::ptrdiff_t i = 0;
-#if defined(__AVX2__) || defined(__ARM_NEON)
+#if defined(__AVX2__) || defined(EDGEDL_NEON)
   for (; i + kDenormalizeStep <= count; i += kDenormalizeStep) {
     denormalize_interleave(dst + 3 * i, denormalize_bytes(a + i, scale[0], bias[0]),
                            denormalize_bytes(b + i, scale[1], bias[1]),
