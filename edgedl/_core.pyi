@@ -65,3 +65,27 @@ def best_class(
     emulated_order: int = -1,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
     """Return score and class of each anchor; see ``csrc/kernels/best_class.h``."""
+
+def softmax_top_k(
+    logits: object, probabilities: object, indices: object, emulated_order: int = -1
+) -> None:
+    """Run the kernel, see ``csrc/kernels/softmax_top_k.h``; ``emulated_order`` as above."""
+
+def beam_step(
+    logits: object,
+    history: object,
+    row: object,
+    log_prob: object,
+    score: object,
+    parent: object,
+    token: object,
+    new_log_prob: object,
+    new_score: object,
+    *,
+    end: int,
+    no_repeat: int = 0,
+    may_end: bool = True,
+    penalty: float = 1.0,
+    emulated_order: int = -1,
+) -> None:
+    """Run the kernel, see ``csrc/kernels/beam_step.h``; ``emulated_order`` as above."""

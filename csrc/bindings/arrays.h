@@ -4,12 +4,20 @@
 #include <pybind11/numpy.h>
 
 #include <initializer_list>
-#include <string>
+#include <ostream>
 
 namespace edgedl {
 
-// "(2, 3) float32", or the name of a type that is no array.
-std::string describe(const pybind11::handle& value);
+// Writes "(2, 3) float32", or the name of a type that is no array, once it is asked to: making that
+// text takes longer than some kernels.
+struct Described {
+  pybind11::handle value;
+};
+std::ostream& operator<<(std::ostream& out, const Described& described);
+
+inline Described describe(const pybind11::handle& value) {
+  return {value};
+}
 
 // Any size in an expected shape.
 constexpr pybind11::ssize_t kAny = -1;

@@ -1,8 +1,10 @@
 #include <pybind11/pybind11.h>
 
+#include "bindings/beam_step.h"
 #include "bindings/denormalize.h"
 #include "bindings/detection.h"
 #include "bindings/preprocess.h"
+#include "bindings/softmax_top_k.h"
 #include "bindings/targets.h"
 #include "core/error.h"
 
@@ -23,4 +25,6 @@ PYBIND11_MODULE(_core, m) {
   edgedl::bind_preprocess(m);
   edgedl::bind_denormalize(m);
   edgedl::bind_detection(m);
+  edgedl::bind_softmax_top_k(m);
+  edgedl::bind_beam_step(m);
 }

@@ -5,6 +5,7 @@
 #include "kernels/denormalize_cpu.h"
 #include "kernels/nms_cpu.h"
 #include "kernels/preprocess_cpu.h"
+#include "kernels/softmax_cpu.h"
 
 namespace edgedl {
 
@@ -27,6 +28,8 @@ struct CpuKernels {
   BestOfColumns best_of_columns;
   BestOfRow best_of_row;
   NmsNextSuspects nms_next_suspects;
+  ChunkMaxima chunk_maxima;
+  SumOfExp sum_of_exp;
 };
 
 }  // namespace edgedl

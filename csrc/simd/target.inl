@@ -8,6 +8,7 @@
 #include "kernels/denormalize_math.h"
 #include "kernels/nms_math.h"
 #include "kernels/preprocess_math.h"
+#include "kernels/softmax_math.h"
 #include "simd/cpu_kernels.h"
 
 namespace edgedl::EDGEDL_TARGET {
@@ -19,6 +20,7 @@ namespace edgedl::EDGEDL_TARGET {
 #include "kernels/preprocess_linear_cpu.inl"
 #include "kernels/preprocess_touch_cpu.inl"
 #include "kernels/preprocess_writer_cpu.inl"
+#include "kernels/softmax_cpu.inl"
 
 #define EDGEDL_TEXT_OF(name) #name
 #define EDGEDL_NAME_OF(name) EDGEDL_TEXT_OF(name)
@@ -46,6 +48,8 @@ const CpuKernels kernels{
     &best_of_columns,
     &best_of_row,
     &nms_next_suspects,
+    &chunk_maxima,
+    &sum_of_exp,
 };
 
 }  // namespace edgedl::EDGEDL_TARGET
