@@ -7,105 +7,109 @@
 namespace edgedl {
 namespace {
 
-class BoxRows : public TensorRows {
+// Rows of the source averaged across, made kAreaRows at a time.
+class AreaMeans {
  public:
-  BoxRows(const Placement& at, SourceRows& source)
+  AreaMeans(const Placement& at, SourceRows& source, std::vector<math::AreaTaps> taps)
       : source_(source),
-        width_(at.width),
-        box_width_(at.crop_width / at.width),
-        box_height_(at.crop_height / at.height),
-        sum_(size_of(at.width * source.channels().count)) {}
+        kernels_(active_target()),
+        height_(at.crop_height),
+        taps_(std::move(taps)),
+        turned_(size_of(turned_size(taps_.data(), at.width))),
+        means_(size_of(kAreaRows * source.channels().count * pitch_of(at.width))) {
+    job_.channels = source.channels();
+    job_.source_width = at.crop_width;
+    job_.taps = taps_.data();
+    job_.width = at.width;
+    job_.turned = turned_.data();
+    job_.means = means_.data();
+    job_.pitch = pitch_of(at.width);
+  }
 
-  void make(int y, std::uint8_t* line) override {
-    std::fill(sum_.begin(), sum_.end(), 0);
-    for (int j = 0; j < box_height_; ++j) add(source_.row(y * box_height_ + j));
-    const int* sum = sum_.data();
-    for (int c = 0; c < source_.channels().count; ++c) {
-      for (int x = 0; x < width_; ++x) {
-        line[c * pitch_of(width_) + x] =
-            static_cast<std::uint8_t>(math::box_mean(*sum++, box_width_, box_height_));
+  int count() const { return job_.channels.count * job_.pitch; }
+
+  // Good until the next call.
+  const float* row(int y) {
+    if (y / kAreaRows != held_) {
+      held_ = y / kAreaRows;
+      for (int r = 0; r < kAreaRows; ++r) {
+        job_.rows[r] = source_.row(std::min(held_ * kAreaRows + r, height_ - 1));
       }
+      kernels_.area_across_rows(job_);
     }
+    return means_.data() + y % kAreaRows * count();
   }
 
  private:
-  void add(const std::uint8_t* row) {
-    const Channels channels = source_.channels();
-    int* sum = sum_.data();
-    for (int c = 0; c < channels.count; ++c) {
-      const std::uint8_t* value = row + channels.of[c];
-      for (int x = 0; x < width_; ++x) {
-        for (int i = 0; i < box_width_; ++i, value += channels.step) *sum += *value;
-        ++sum;
-      }
-    }
-  }
-
   SourceRows& source_;
-  int width_;
-  int box_width_;
-  int box_height_;
-  std::vector<int> sum_;
+  const CpuKernels& kernels_;
+  const int height_;
+  const std::vector<math::AreaTaps> taps_;
+  Line turned_;
+  std::vector<float> means_;
+  AreaAcross job_{};
+  int held_ = -1;
 };
+
+template <class Make>
+std::vector<math::AreaTaps> taps_of(int width, Make make) {
+  std::vector<math::AreaTaps> taps;
+  taps.reserve(size_of(width));
+  for (int x = 0; x < width; ++x) taps.push_back(make(x));
+  return taps;
+}
 
 class AreaRows : public TensorRows {
  public:
   AreaRows(const Placement& at, SourceRows& source)
-      : source_(source),
+      : kernels_(active_target()),
         at_(at),
-        across_(size_of(at.width * source.channels().count)),
-        sum_(size_of(at.width * source.channels().count)) {
-    taps_.reserve(size_of(at.width));
-    for (int x = 0; x < at.width; ++x) {
-      taps_.push_back(math::area_taps(x, at.crop_width, at.width));
-    }
-  }
+        means_(
+            at, source,
+            taps_of(at.width, [&](int x) { return math::area_taps(x, at.crop_width, at.width); })),
+        sum_(size_of(means_.count())) {}
 
   void make(int y, std::uint8_t* line) override {
     const math::AreaTaps taps = math::area_taps(y, at_.crop_height, at_.height);
     std::fill(sum_.begin(), sum_.end(), 0.0f);
-    for (int j = 0; j < taps.count; ++j) {
-      average_across(taps.first + j);
-      const float weight = taps.weight(j);
-      for (std::size_t i = 0; i < sum_.size(); ++i) {
-        const float share = across_[i] * weight;
-        sum_[i] = sum_[i] + share;
-      }
+    for (int k = 0; k < taps.count; ++k) {
+      kernels_.area_down(means_.row(taps.first + k), taps.weight(k), sum_.data(), means_.count());
     }
-    const float* sum = sum_.data();
-    for (int c = 0; c < source_.channels().count; ++c) {
-      for (int x = 0; x < at_.width; ++x) {
-        line[c * pitch_of(at_.width) + x] = static_cast<std::uint8_t>(math::area_round(*sum++));
-      }
-    }
+    kernels_.area_round(sum_.data(), means_.count(), line);
   }
 
  private:
-  void average_across(int y) {
-    if (held_ == y) return;  // a row on the border of two cells is averaged once
-    held_ = y;
-    const std::uint8_t* row = source_.row(y);
-    const Channels channels = source_.channels();
-    float* out = across_.data();
-    for (int c = 0; c < channels.count; ++c) {
-      for (const math::AreaTaps& taps : taps_) {
-        const std::uint8_t* value = row + channels.of[c] + taps.first * channels.step;
-        float sum = 0.0f;
-        for (int k = 0; k < taps.count; ++k) {
-          const float share = static_cast<float>(value[k * channels.step]) * taps.weight(k);
-          sum = sum + share;
-        }
-        *out++ = sum;
-      }
+  const CpuKernels& kernels_;
+  const Placement at_;
+  AreaMeans means_;
+  std::vector<float> sum_;
+};
+
+class BoxRows : public TensorRows {
+ public:
+  BoxRows(const Placement& at, SourceRows& source)
+      : kernels_(active_target()),
+        width_(at.crop_width / at.width),
+        height_(at.crop_height / at.height),
+        sums_(at, source,
+              taps_of(at.width,
+                      [&](int x) { return math::AreaTaps{x * width_, width_, 1.0f, 1.0f, 1.0f}; })),
+        sum_(size_of(sums_.count())) {}
+
+  void make(int y, std::uint8_t* line) override {
+    std::fill(sum_.begin(), sum_.end(), 0.0);
+    for (int k = 0; k < height_; ++k) {
+      kernels_.box_down(sums_.row(y * height_ + k), sum_.data(), sums_.count());
     }
+    kernels_.box_round(sum_.data(), width_, height_, sums_.count(), line);
   }
 
-  SourceRows& source_;
-  const Placement at_;
-  std::vector<math::AreaTaps> taps_;
-  std::vector<float> across_;
-  std::vector<float> sum_;
-  int held_ = -1;
+ private:
+  const CpuKernels& kernels_;
+  const int width_;
+  const int height_;
+  AreaMeans sums_;
+  std::vector<double> sum_;
 };
 
 }  // namespace

@@ -27,6 +27,10 @@ const std::vector<int>& columns_of(const PreprocessTables& tables) {
   return kAllColumns;
 }
 
+int rows_held(math::Method method) {
+  return method == math::Method::kBox || method == math::Method::kArea ? kAreaRows : 1;
+}
+
 std::unique_ptr<TensorRows> rows_of(const PreprocessTables& tables, SourceRows& source) {
   switch (tables.method) {
     case math::Method::kNearest:
@@ -51,7 +55,7 @@ void preprocess_cpu(const PreprocessPlan& plan, PreprocessCache& cache, const Pi
   const Placement& at = tables->at;
   const TensorWriter writer(plan, dst);
   if (plan.fit == Fit::kLetterbox) write_padding(plan, at, writer);
-  SourceRows source(plan, picture, at, columns_of(*tables));
+  SourceRows source(plan, picture, at, columns_of(*tables), rows_held(tables->method));
   const auto rows = rows_of(*tables, source);
   const int pitch = pitch_of(at.width);
   Line line(size_of(channels_of(plan) * pitch));

@@ -190,7 +190,7 @@ struct BoxMethod {
                              Taps x, Taps y, int* value) {
     const int box_width = axes[0].source / axes[0].target;
     const int box_height = axes[1].source / axes[1].target;
-    int sum[3] = {};
+    std::int64_t sum[3] = {};
     for (int j = 0; j < box_height; ++j) {
       const auto row = pixels.row(y + j);
       for (int i = 0; i < box_width; ++i) {
@@ -199,7 +199,9 @@ struct BoxMethod {
         for (int c = 0; c < 3; ++c) sum[c] += p[c];
       }
     }
-    for (int c = 0; c < 3; ++c) value[c] = math::box_mean(sum[c], box_width, box_height);
+    for (int c = 0; c < 3; ++c) {
+      value[c] = math::box_mean(static_cast<float>(sum[c]), box_width, box_height);
+    }
   }
 };
 

@@ -223,11 +223,11 @@ EDGEDL_HD int area_round(float sum) {
   return clamp_to_byte(static_cast<int>(rintf(sum)));  // halves go to the even neighbour
 }
 
-// The mean of a box of whole pixels.
-EDGEDL_HD int box_mean(int sum, int box_width, int box_height) {
-  if (box_width == 2 && box_height == 2) return (sum + 2) >> 2;
+// The mean of a box of whole pixels from their exact sum, rounded to float32.
+EDGEDL_HD int box_mean(float sum, int box_width, int box_height) {
+  if (box_width == 2 && box_height == 2) return (static_cast<int>(sum) + 2) >> 2;
   const float share = 1.0f / static_cast<float>(box_width * box_height);
-  return area_round(static_cast<float>(sum) * share);
+  return area_round(sum * share);
 }
 
 // How a resize is really done for given sizes: `area` averages only where neither side grows, and

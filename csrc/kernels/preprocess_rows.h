@@ -28,16 +28,16 @@ inline bool converts(const PreprocessPlan& plan) {
 class SourceRows {
  public:
   SourceRows(const PreprocessPlan& plan, const Picture& picture, const Placement& at,
-             const std::vector<int>& columns);
+             const std::vector<int>& columns, int held = 1);
 
   const Channels& channels() const { return channels_; }
 
-  // Good until the next call.
+  // Good until `held` more rows were asked for.
   const std::uint8_t* row(int y);
 
  private:
   void gather(const std::uint8_t* from, int step, int shift, std::uint8_t* out) const;
-  void read_components(int y);
+  void read_components(int y, std::uint8_t* line) const;
 
   const PreprocessPlan& plan_;
   const Picture& picture_;
@@ -47,7 +47,8 @@ class SourceRows {
   Channels channels_;
   int count_;  // pixels of a converted row
   int pitch_;
-  Line line_;
+  Line lines_;
+  std::size_t next_ = 0;  // where in lines_ the next row goes
 };
 
 // Makes the rows of the picture's place in the tensor. line[c][x] has a pitch of

@@ -14,7 +14,7 @@ Channels order_of(const PreprocessPlan& plan, bool reversed, std::ptrdiff_t apar
 }  // namespace
 
 SourceRows::SourceRows(const PreprocessPlan& plan, const Picture& picture, const Placement& at,
-                       const std::vector<int>& columns)
+                       const std::vector<int>& columns, int held)
     : plan_(plan),
       picture_(picture),
       at_(at),
@@ -25,7 +25,7 @@ SourceRows::SourceRows(const PreprocessPlan& plan, const Picture& picture, const
   const bool to_bgr = plan.pixel_format == PixelFormat::kBgr8;
   if (converts(plan)) {
     channels_ = order_of(plan, to_bgr, pitch_, 1);
-    line_.resize(size_of(3 * pitch_));
+    lines_.resize(size_of(held * 3 * pitch_));
   } else if (plan.source_format == SourceFormat::kGray8) {
     channels_ = order_of(plan, false, 0, 1);
   } else {
@@ -37,8 +37,9 @@ const std::uint8_t* SourceRows::row(int y) {
   if (!converts(plan_)) {
     return math::row_of(picture_.planes[0], at_.crop_y + y) + at_.crop_x * channels_.step;
   }
-  read_components(at_.crop_y + y);
-  std::uint8_t* a = line_.data();
+  std::uint8_t* a = lines_.data() + next_;
+  next_ = (next_ + size_of(3 * pitch_)) % lines_.size();
+  read_components(at_.crop_y + y, a);
   std::uint8_t* b = a + pitch_;
   std::uint8_t* c = b + pitch_;
   if (picture_.format != SourceFormat::kBgr8 && picture_.format != SourceFormat::kRgb8) {
@@ -60,9 +61,9 @@ void SourceRows::gather(const std::uint8_t* from, int step, int shift, std::uint
 }
 
 // Y, U, V or R, G, B of a row of the picture, each to its own plane
-void SourceRows::read_components(int y) {
+void SourceRows::read_components(int y, std::uint8_t* line) const {
   const math::Row row = math::row_at(picture_, y);
-  std::uint8_t* a = line_.data();
+  std::uint8_t* a = line;
   std::uint8_t* b = a + pitch_;
   std::uint8_t* c = b + pitch_;
   switch (picture_.format) {

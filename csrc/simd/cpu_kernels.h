@@ -4,6 +4,7 @@
 #include "kernels/best_class_cpu.h"
 #include "kernels/denormalize_cpu.h"
 #include "kernels/nms_cpu.h"
+#include "kernels/preprocess_area_cpu.h"
 #include "kernels/preprocess_cpu.h"
 #include "kernels/softmax_cpu.h"
 
@@ -15,6 +16,11 @@ struct CpuKernels {
   bool (*supported)();
   DenormalizePixels denormalize_gray;
   DenormalizePixels denormalize_color;
+  AreaAcrossRows area_across_rows;
+  AreaDown area_down;
+  AreaRound area_round;
+  BoxDown box_down;
+  BoxRound box_round;
   LinearAcross linear_across;
   LinearDown linear_down;
   PickPixels pick_pixels;

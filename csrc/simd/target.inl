@@ -16,6 +16,7 @@ namespace edgedl::EDGEDL_TARGET {
 #include "kernels/best_class_cpu.inl"
 #include "kernels/denormalize_cpu.inl"
 #include "kernels/nms_cpu.inl"
+#include "kernels/preprocess_area_cpu.inl"
 #include "kernels/preprocess_color_cpu.inl"
 #include "kernels/preprocess_linear_cpu.inl"
 #include "kernels/preprocess_touch_cpu.inl"
@@ -35,6 +36,11 @@ const CpuKernels kernels{
     &supported,
     &denormalize_gray,
     &denormalize_color,
+    &area_across_rows,
+    &area_down,
+    &area_round,
+    &box_down,
+    &box_round,
     &linear_across,
     &linear_down,
     &pick_pixels,

@@ -1,0 +1,85 @@
+"""Averaging on every target against the definition, bit for bit, and against OpenCV."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from edgedl import ImageSpec, Preprocessor
+from edgedl.runtime.preprocess_reference import preprocess_reference
+
+RNG = np.random.default_rng(31)
+# around 16 rows and 32 cells, which are averaged together, and around 32 bytes, which are read
+SIZES = [
+    ((15, 10), (15, 9)),
+    ((16, 11), (7, 10)),
+    ((17, 33), (16, 31)),
+    ((33, 32), (17, 32)),
+    ((31, 43), (30, 33)),
+    ((47, 97), (11, 65)),
+    ((48, 200), (5, 63)),
+    ((100, 1), (17, 1)),
+    ((1, 500), (1, 64)),
+    ((40, 300), (1, 1)),
+    ((64, 96), (32, 48)),
+    ((51, 99), (17, 33)),
+    ((32, 64), (32, 32)),
+    ((270, 480), (56, 56)),
+]
+SHAPES = {"bgr8": (3,), "rgb8": (3,), "gray8": (), "yuyv": (2,)}
+
+
+def picture(source_format: str, height: int, width: int) -> np.ndarray:
+    """Noise whose rows are followed by bytes that must not matter."""
+    if source_format in ("nv12", "i420"):
+        height, width = (height + 1) // 2 * 3, width + width % 2
+    elif source_format == "yuyv":
+        width += width % 2
+    shape = (height, width + 2, *SHAPES.get(source_format, ()))
+    return RNG.integers(0, 256, shape, np.uint8)[:, :width]
+
+
+@pytest.mark.usefixtures("target")
+@pytest.mark.parametrize("source_format", ["bgr8", "rgb8", "gray8", "yuyv", "nv12", "i420"])
+@pytest.mark.parametrize(("source_hw", "target_hw"), SIZES)
+def test_equals_the_definition(
+    source_format: str, source_hw: tuple[int, int], target_hw: tuple[int, int]
+) -> None:
+    for pixel_format, channels in (("rgb8", 3), ("bgr8", 3), ("gray8", 1)):
+        spec = ImageSpec(
+            size_hw=target_hw,
+            resize="area",
+            pixel_format=pixel_format,
+            mean=(0.0,) * channels,
+            std=(1.0,) * channels,
+            dtype="uint8",
+        )
+        pixels = picture(source_format, *source_hw)
+        out = np.full(spec.shape, 0xA5, np.uint8)
+        Preprocessor(spec, source_format).into(pixels, out)
+        expected = preprocess_reference(spec, np.ascontiguousarray(pixels), source_format)
+        assert np.array_equal(out, expected)
+
+
+@pytest.mark.usefixtures("target")
+@pytest.mark.parametrize(("source_hw", "target_hw"), SIZES)
+def test_equals_opencv(source_hw: tuple[int, int], target_hw: tuple[int, int]) -> None:
+    image = np.ascontiguousarray(picture("bgr8", *source_hw))
+    spec = ImageSpec(
+        size_hw=target_hw, resize="area", pixel_format="bgr8", layout="NHWC", dtype="uint8"
+    )
+    resized = cv2.resize(image, target_hw[::-1], interpolation=cv2.INTER_AREA)
+    difference = np.abs(Preprocessor(spec)(image)[0].astype(int) - resized.reshape(*target_hw, 3))
+    assert difference.max() <= 1
+    assert (difference > 0).mean() <= 0.02
+
+
+@pytest.mark.usefixtures("target")
+@pytest.mark.parametrize("source_hw", [(8192, 1030), (8191, 1031)])
+def test_sums_beyond_32_bits(source_hw: tuple[int, int]) -> None:
+    white = np.full(source_hw, 255, np.uint8)
+    spec = ImageSpec(
+        size_hw=(1, 1), resize="area", pixel_format="gray8", mean=(0.0,), std=(1.0,), dtype="uint8"
+    )
+    assert Preprocessor(spec, "gray8")(white).item() == 255
