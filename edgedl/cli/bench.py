@@ -1,4 +1,4 @@
-"""``edgedl bench``: latency of every stage on real frames."""
+"""``edgedl bench``: latency of every stage on real frames; ``edgedl bench kernels``: see there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from edgedl.cli.parser import add_json_option, new_parser, print_json, print_next
+from edgedl.cli import bench_kernels
+from edgedl.cli.parser import add_json_option, new_parser, new_topic, print_json, print_next
 from edgedl.deps import explain_missing
 
 
@@ -17,9 +18,21 @@ def add(subparsers: Any) -> None:
         subparsers,
         "bench",
         "measure latency per stage and percentile on real frames or arrays",
-        example="edgedl bench x.edge --json latency.json",
+        example="edgedl bench x.edge --json latency.json\n"
+        "  edgedl bench kernels --quick        the compiled kernels instead; see its --help",
     )
-    parser.add_argument("bundle", type=Path, help="a folder NAME.edge")
+    kernels = new_topic(
+        parser,
+        "kernels",
+        "check the compiled kernels on every target of this CPU, then measure them against OpenCV "
+        "and others",
+        example="edgedl bench kernels --json kernels.json\n"
+        "  edgedl bench kernels --quick --case preprocess/nv12 nms",
+    )
+    bench_kernels.add_options(kernels)
+    parser.add_argument(
+        "bundle", type=Path, help="a folder NAME.edge; one that is called kernels is ./kernels"
+    )
     parser.add_argument(
         "--source",
         metavar="FILE",

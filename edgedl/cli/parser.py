@@ -15,12 +15,22 @@ from edgedl.options import suggest
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are ``UsageError`` with a suggestion."""
+    """An argument parser whose errors are ``UsageError`` with a suggestion.
+
+    Attributes:
+        topics: First words that are commands of their own: ``edgedl bench kernels``.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.topics: dict[str, Parser] = {}
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """Refuse unknown options here, where the command they were given to is known."""
+        if args and args[0] in self.topics:
+            return self.topics[args[0]].parse_known_args(args[1:], namespace)
         known, unknown = super().parse_known_args(args, namespace)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
@@ -45,9 +55,9 @@ class Parser(argparse.ArgumentParser):
         return words
 
 
-def new_parser(subparsers: Any, name: str, summary: str, example: str) -> argparse.ArgumentParser:
+def new_parser(subparsers: Any, name: str, summary: str, example: str) -> Parser:
     """Add the parser of one command, its help ending with an example."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
+    parser: Parser = subparsers.add_parser(
         name,
         help=summary.replace("%", "%%"),  # a format to argparse, other than the description
         description=summary,
@@ -56,6 +66,19 @@ def new_parser(subparsers: Any, name: str, summary: str, example: str) -> argpar
         allow_abbrev=False,
     )
     return parser
+
+
+def new_topic(parser: Parser, name: str, summary: str, example: str) -> Parser:
+    """Add a command whose first word is another command's, its help ending with an example."""
+    made = Parser(
+        prog=f"{parser.prog} {name}",
+        description=summary,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.topics[name] = made
+    return made
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:

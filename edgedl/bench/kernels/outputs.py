@@ -1,0 +1,122 @@
+"""From a network's output to an answer: the cases of post-processing."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edgedl import _core
+from edgedl.bench.kernels.case import (
+    Array,
+    Case,
+    Contender,
+    Trial,
+    at_least,
+    enough,
+    same_bits,
+    within,
+)
+from edgedl.runtime.detection import nms
+
+NUMPY, OPENCV = "NumPy", "OpenCV"
+OPENCV_NMS = "cv2.dnn.NMSBoxes"
+
+
+def output_cases() -> list[Case]:
+    """Return the cases of post-processing."""
+    return [
+        Case(
+            name="denormalize/512",
+            what="a float32 image 3×512×512 in -1..1 → rgb8 512×512",
+            checked_against="NumPy definition, bit for bit; OpenCV within a level",
+            make=_denormalize,
+        ),
+        _nms_case("nms/25200", "a score above 0.25 for one in five", 0.25, 0.05),
+        _nms_case("nms/25200-all", "all with a score above the threshold", 0.0, 0.0),
+    ]
+
+
+# ---- denormalize --------------------------------------------------------------------------------
+
+_GAIN, _OFFSET = 127.5, 127.5
+
+
+def _denormalize() -> Trial:
+    height, width = 512, 512
+    image = np.random.default_rng(2).normal(0, 0.6, (1, 3, height, width)).astype(np.float32)
+    out = np.empty((1, height, width, 3), np.uint8)
+    planes = [np.empty((height, width), np.uint8) for _ in range(3)]
+
+    def ours(images: Array) -> Array:
+        _core.denormalize(images, out, (_GAIN,) * 3, (_OFFSET,) * 3, False)
+        return out
+
+    def opencv(images: Array) -> Array:
+        for plane, made in zip(images[0], planes, strict=True):
+            cv2.addWeighted(plane, _GAIN, plane, 0, _OFFSET, dst=made, dtype=cv2.CV_8U)
+        cv2.merge(planes, dst=out[0])
+        return out
+
+    return Trial(
+        inputs=enough(image, lambda index: np.roll(image, 7 * index)),
+        ours=Contender(ours, same_bits(_denormalized)),
+        others={
+            NUMPY: Contender(_denormalized),
+            OPENCV: Contender(opencv, within(_denormalized, 1)),
+        },
+        bytes=image.nbytes + out.nbytes,
+    )
+
+
+def _denormalized(images: Array) -> Array:
+    values = images * np.float32(_GAIN) + np.float32(_OFFSET)
+    return np.ascontiguousarray(np.rint(values.clip(0, 255)).astype(np.uint8).transpose(0, 2, 3, 1))
+
+
+# ---- nms ----------------------------------------------------------------------------------------
+
+_IOU = 0.45
+_Boxes = tuple[Array, Array, Array]
+"""Corners, scores, and the same boxes as OpenCV wants them: x, y, width, height in float64."""
+
+
+def _nms_case(name: str, scores: str, threshold: float, lowest: float) -> Case:
+    return Case(
+        name=name,
+        what=f"25 200 boxes around 80 objects, {scores}",
+        checked_against="cv2.dnn.NMSBoxes, the same boxes",
+        make=partial(_nms, threshold, lowest),
+        bounds=(at_least(5, OPENCV_NMS),),
+    )
+
+
+def _nms(threshold: float, lowest: float) -> Trial:
+    def opencv(given: Any) -> Array:
+        _corners, scores, xywh = given
+        return np.asarray(cv2.dnn.NMSBoxes(xywh, scores, threshold, _IOU), np.int32)
+
+    def ours(given: _Boxes) -> Array:
+        return nms(given[0], given[1], iou_threshold=_IOU, score_threshold=threshold)
+
+    rng = np.random.default_rng(5)
+    one = _boxes(rng, lowest)
+    return Trial(
+        inputs=enough(one[2], lambda _index: _boxes(rng, lowest)),
+        ours=Contender(ours, same_bits(opencv)),
+        others={OPENCV_NMS: Contender(opencv)},
+    )
+
+
+def _boxes(rng: np.random.Generator, lowest: float) -> _Boxes:
+    """Return what a detector finds in a picture of 640×640: many boxes around each object."""
+    count, objects = 25_200, 80
+    of = rng.integers(0, objects, count)
+    centre = (rng.uniform(60, 580, (objects, 2)))[of] + rng.normal(0, 6, (count, 2))
+    half = (rng.uniform(10, 50, (objects, 2)))[of] * rng.uniform(0.8, 1.2, (count, 2))
+    corners = np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
+    scores = (lowest + 1e-3 + (1 - lowest) * rng.random(count) ** 5).astype(np.float32)
+    exact = corners.astype(np.float64)
+    return corners, scores, np.concatenate([exact[:, :2], exact[:, 2:] - exact[:, :2]], axis=1)
