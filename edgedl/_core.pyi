@@ -20,14 +20,8 @@ def preprocess_emulated(
 ) -> None:
     """Run the code of the CUDA kernels on the host: slow, for tests. A list is a batch."""
 
-def preprocess_cuda(
-    plan: PreprocessPlan,
-    size_hw: tuple[int, int],
-    planes: Sequence[tuple[int, int]],
-    out: int,
-    stream: int,
-) -> None:
-    """Queue the kernel; planes are (device address, stride in bytes). Not yet run on a GPU."""
+def preprocess_cuda(plan: PreprocessPlan, pixels: object, out: object, stream: int) -> None:
+    """Queue the kernels for arrays on a GPU; a list is a batch. Not yet run on a GPU."""
 
 def built_with_cuda() -> bool: ...
 def cpu_targets() -> list[str]:
@@ -89,3 +83,13 @@ def beam_step(
     emulated_order: int = -1,
 ) -> None:
     """Run the kernel, see ``csrc/kernels/beam_step.h``; ``emulated_order`` as above."""
+
+def denormalize_cuda(
+    images: object,
+    out: object,
+    scale: Sequence[float],
+    bias: Sequence[float],
+    reversed: bool,
+    stream: int,
+) -> None:
+    """Queue the kernel for arrays on a GPU. Not yet run on a GPU."""

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "bindings/device_arrays.h"
 #include "core/error.h"
 
 namespace py = pybind11;
@@ -41,7 +42,8 @@ bool is_packed(const py::array& array) {
 std::ostream& operator<<(std::ostream& out, const Described& described) {
   const py::handle value = described.value;
   if (!py::isinstance<py::array>(value)) {
-    return out << py::type::of(value).attr("__name__").cast<std::string>();
+    out << py::type::of(value).attr("__name__").cast<std::string>();
+    return is_on_gpu(value) ? out << " on a GPU" : out;
   }
   return out << py::str(value.attr("shape")).cast<std::string>() << ' '
              << py::str(value.attr("dtype")).cast<std::string>();

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bindings/arrays.h"
+#include "bindings/device_arrays.h"
 #include "core/error.h"
 #include "kernels/denormalize.h"
 
@@ -14,27 +15,31 @@ namespace py = pybind11;
 namespace edgedl {
 namespace {
 
-constexpr const char* kOperation = "denormalize";
+struct Call {
+  Denormalize job;
+  const float* from;
+  std::uint8_t* to;
+};
 
-// src and dst are checked; `emulated_order` < 0 means the CPU's own code.
-void run(const py::object& src, const py::object& dst, const std::vector<float>& scale,
-         const std::vector<float>& bias, bool reversed, int emulated_order) {
-  const py::array in =
-      checked_array(kOperation, "images must be a contiguous (N, C, H, W) float32 array", src,
-                    "float32", {kAny, kAny, kAny, kAny});
-  const py::ssize_t channels = in.shape(1);
-  require(channels == 1 || channels == 3, kOperation, "images must have 1 or 3 channels; got ",
-          channels);
+Call checked(Arrays& arrays, const py::object& src, const py::object& dst,
+             const std::vector<float>& scale, const std::vector<float>& bias, bool reversed) {
+  const ArrayView in = arrays.packed("images must be a contiguous (N, C, H, W) float32 array", src,
+                                     "float32", {kAny, kAny, kAny, kAny});
+  const py::ssize_t channels = in.shape[1];
+  require(channels == 1 || channels == 3, arrays.operation(),
+          "images must have 1 or 3 channels; got ", channels);
   const auto count = static_cast<std::size_t>(channels);
-  require(scale.size() == count && bias.size() == count, kOperation, "scale and bias must have ",
-          channels, " values; got ", scale.size(), " and ", bias.size());
-  void* out = checked_out(kOperation, "out must be a contiguous, writable (N, H, W, C) uint8 array",
-                          dst, "uint8", {in.shape(0), in.shape(2), in.shape(3), channels});
-  require_apart(kOperation, in, py::reinterpret_borrow<py::array>(dst));
-  Denormalize job{static_cast<int>(in.shape(0)),
+  require(scale.size() == count && bias.size() == count, arrays.operation(),
+          "scale and bias must have ", channels, " values; got ", scale.size(), " and ",
+          bias.size());
+  const ArrayView out =
+      arrays.packed_out("out must be a contiguous, writable (N, H, W, C) uint8 array", dst, "uint8",
+                        {in.shape[0], in.shape[2], in.shape[3], channels});
+  arrays.require_apart(in, out);
+  Denormalize job{static_cast<int>(in.shape[0]),
                   static_cast<int>(channels),
-                  static_cast<int>(in.shape(2)),
-                  static_cast<int>(in.shape(3)),
+                  static_cast<int>(in.shape[2]),
+                  static_cast<int>(in.shape[3]),
                   {},
                   {},
                   reversed};
@@ -42,13 +47,28 @@ void run(const py::object& src, const py::object& dst, const std::vector<float>&
     job.scale[c] = scale[c];
     job.bias[c] = bias[c];
   }
-  const auto* from = static_cast<const float*>(in.data());
+  return {job, reinterpret_cast<const float*>(in.data), out.data};
+}
+
+// `emulated_order` < 0 means the CPU's own code.
+void run(const py::object& src, const py::object& dst, const std::vector<float>& scale,
+         const std::vector<float>& bias, bool reversed, int emulated_order) {
+  HostArrays arrays("denormalize");
+  const Call call = checked(arrays, src, dst, scale, bias, reversed);
   const py::gil_scoped_release unlocked;
   if (emulated_order < 0) {
-    denormalize_cpu(job, from, static_cast<std::uint8_t*>(out));
+    denormalize_cpu(call.job, call.from, call.to);
   } else {
-    denormalize_emulated(job, from, static_cast<std::uint8_t*>(out), emulated_order);
+    denormalize_emulated(call.job, call.from, call.to, emulated_order);
   }
+}
+
+void run_cuda(const py::object& src, const py::object& dst, const std::vector<float>& scale,
+              const std::vector<float>& bias, bool reversed, std::uintptr_t stream) {
+  DeviceArrays arrays("denormalize_cuda", stream);
+  const Call call = checked(arrays, src, dst, scale, bias, reversed);
+  const py::gil_scoped_release unlocked;
+  denormalize_cuda(call.job, call.from, call.to, arrays.stream());
 }
 
 }  // namespace
@@ -56,6 +76,8 @@ void run(const py::object& src, const py::object& dst, const std::vector<float>&
 void bind_denormalize(py::module_& m) {
   m.def("denormalize", &run, py::arg("images"), py::arg("out"), py::arg("scale"), py::arg("bias"),
         py::arg("reversed"), py::arg("emulated_order") = -1);
+  m.def("denormalize_cuda", &run_cuda, py::arg("images"), py::arg("out"), py::arg("scale"),
+        py::arg("bias"), py::arg("reversed"), py::arg("stream"));
 }
 
 }  // namespace edgedl

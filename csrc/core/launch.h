@@ -40,6 +40,7 @@ __global__ void phased_kernel(const __grid_constant__ Kernel kernel) {
 template <class Kernel>
 void launch(const char* operation, const Kernel& kernel, CUstream_st* stream) {
   const Dim b = kernel.blocks(), t = kernel.threads();
+  if (b.x == 0 || b.y == 0 || b.z == 0) return;  // nothing to do, which CUDA would refuse
   const dim3 blocks(b.x, b.y, b.z), threads(t.x, t.y, t.z);
   if constexpr (HasPhases<Kernel>::value) {
     phased_kernel<<<blocks, threads, 0, stream>>>(kernel);
