@@ -1,18 +1,171 @@
-void yuv_to_rgb_line(const YuvToRgb& k, const std::uint8_t* y, const std::uint8_t* u,
-                     const std::uint8_t* v, int count, std::uint8_t* r, std::uint8_t* g,
-                     std::uint8_t* b) {
+// YUV -> RGB in whole numbers of 32 bits. A coefficient k of 22 bits is 128 * upper + lower, so
+// that k * x = upper * 128x + lower * x takes 16-bit factors only: one instruction adds two
+// products.
+#if defined(__AVX512VBMI__)
+
+using Ints = __m512i;
+constexpr int kInts = 16;
+
+inline Ints ints(int value) {
+  return _mm512_set1_epi32(value);
+}
+
+inline Ints add_products(Ints sum, Ints pairs, Ints factors) {
+  return _mm512_dpwssd_epi32(sum, pairs, factors);
+}
+
+inline Ints shift_up(Ints pairs) {
+  return _mm512_slli_epi16(pairs, 7);
+}
+
+inline Ints load_luma(const std::uint8_t* y) {
+  return _mm512_cvtepu8_epi32(load_16(y));
+}
+
+inline Ints load_chroma(const std::uint8_t* uv) {
+  return _mm512_sub_epi16(_mm512_cvtepu8_epi16(load_32(uv)), _mm512_set1_epi16(128));
+}
+
+inline Ints above(Ints luma, Ints black) {
+  return _mm512_max_epi32(_mm512_sub_epi32(luma, black), _mm512_setzero_si512());
+}
+
+inline Ints with_upper(Ints luma) {
+  return _mm512_or_si512(luma, _mm512_slli_epi32(luma, 23));
+}
+
+inline void store_bytes(std::uint8_t* to, Ints a, Ints b, Ints c, Ints d) {
+  const Ints order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const Ints ab = _mm512_packs_epi32(_mm512_srai_epi32(a, 20), _mm512_srai_epi32(b, 20));
+  const Ints cd = _mm512_packs_epi32(_mm512_srai_epi32(c, 20), _mm512_srai_epi32(d, 20));
+  _mm512_storeu_si512(to, _mm512_permutexvar_epi32(order, _mm512_packus_epi16(ab, cd)));
+}
+
+#elif defined(__AVX2__)
+
+using Ints = __m256i;
+constexpr int kInts = 8;
+
+inline Ints ints(int value) {
+  return _mm256_set1_epi32(value);
+}
+
+inline Ints add_products(Ints sum, Ints pairs, Ints factors) {
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, factors));
+}
+
+inline Ints shift_up(Ints pairs) {
+  return _mm256_slli_epi16(pairs, 7);
+}
+
+inline Ints load_luma(const std::uint8_t* y) {
+  return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(y)));
+}
+
+inline Ints load_chroma(const std::uint8_t* uv) {
+  return _mm256_sub_epi16(_mm256_cvtepu8_epi16(load_16(uv)), _mm256_set1_epi16(128));
+}
+
+inline Ints above(Ints luma, Ints black) {
+  return _mm256_max_epi32(_mm256_sub_epi32(luma, black), _mm256_setzero_si256());
+}
+
+inline Ints with_upper(Ints luma) {
+  return _mm256_or_si256(luma, _mm256_slli_epi32(luma, 23));
+}
+
+inline void store_bytes(std::uint8_t* to, Ints a, Ints b, Ints c, Ints d) {
+  const Ints order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  const Ints ab = _mm256_packs_epi32(_mm256_srai_epi32(a, 20), _mm256_srai_epi32(b, 20));
+  const Ints cd = _mm256_packs_epi32(_mm256_srai_epi32(c, 20), _mm256_srai_epi32(d, 20));
+  store_32(to, _mm256_permutevar8x32_epi32(_mm256_packus_epi16(ab, cd), order));
+}
+
+#endif
+
+#if defined(__AVX2__)
+
+inline int lower_factors(int low, int high) {
+  return (low & 127) | (high & 127) << 16;
+}
+
+inline int upper_factors(int low, int high) {
+  return ((low >> 7) & 0xffff) | (high >> 7) * 65536;
+}
+
+struct RgbInts {
+  Ints r, g, b;
+};
+
+void yuv_to_rgb_line(const YuvToRgb& k, const std::uint8_t* y, const std::uint8_t* uv, int count,
+                     std::uint8_t* r, std::uint8_t* g, std::uint8_t* b) {
+  const Ints black = ints(k.y_offset), half = ints(1 << 19);
+  const Ints luma = ints((k.y & 127) | (k.y >> 7) * 65536);
+  const Ints red_lower = ints(lower_factors(0, k.v_to_r));
+  const Ints red_upper = ints(upper_factors(0, k.v_to_r));
+  const Ints green_lower = ints(lower_factors(k.u_to_g, k.v_to_g));
+  const Ints green_upper = ints(upper_factors(k.u_to_g, k.v_to_g));
+  const Ints blue_lower = ints(lower_factors(k.u_to_b, 0));
+  const Ints blue_upper = ints(upper_factors(k.u_to_b, 0));
+  const auto convert = [=](const std::uint8_t* luma_of, const std::uint8_t* chroma_of) {
+    const Ints chroma = load_chroma(chroma_of), upper = shift_up(chroma);
+    const Ints base = add_products(half, with_upper(above(load_luma(luma_of), black)), luma);
+    return RgbInts{add_products(add_products(base, chroma, red_lower), upper, red_upper),
+                   add_products(add_products(base, chroma, green_lower), upper, green_upper),
+                   add_products(add_products(base, chroma, blue_lower), upper, blue_upper)};
+  };
+  for (int i = 0; i < count; i += 4 * kInts) {
+    const RgbInts p0 = convert(y + i, uv + 2 * i);
+    const RgbInts p1 = convert(y + i + kInts, uv + 2 * (i + kInts));
+    const RgbInts p2 = convert(y + i + 2 * kInts, uv + 2 * (i + 2 * kInts));
+    const RgbInts p3 = convert(y + i + 3 * kInts, uv + 2 * (i + 3 * kInts));
+    store_bytes(r + i, p0.r, p1.r, p2.r, p3.r);
+    store_bytes(g + i, p0.g, p1.g, p2.g, p3.g);
+    store_bytes(b + i, p0.b, p1.b, p2.b, p3.b);
+  }
+}
+
+#else
+
+void yuv_to_rgb_line(const YuvToRgb& k, const std::uint8_t* y, const std::uint8_t* uv, int count,
+                     std::uint8_t* r, std::uint8_t* g, std::uint8_t* b) {
   const YuvToRgb own = k;  // a copy cannot change when an output is written
   for (int i = 0; i < count; ++i) {
-    const math::Rgb p = math::yuv_to_rgb(own, y[i], u[i], v[i]);
+    const math::Rgb p = math::yuv_to_rgb(own, y[i], uv[2 * i], uv[2 * i + 1]);
     r[i] = static_cast<std::uint8_t>(p.r);
     g[i] = static_cast<std::uint8_t>(p.g);
     b[i] = static_cast<std::uint8_t>(p.b);
   }
 }
 
+#endif
+
 void gray_line(const std::uint8_t* r, const std::uint8_t* g, const std::uint8_t* b, int count,
                std::uint8_t* gray) {
   for (int i = 0; i < count; ++i) {
     gray[i] = static_cast<std::uint8_t>(math::gray({r[i], g[i], b[i]}));
+  }
+}
+
+void pick_pairs(const std::uint8_t* row, const PairTable& table, std::uint8_t* out) {
+#if defined(__AVX512VBMI__)
+  if (table.num_chunks > 0) {
+    for (int i = 0; i < table.num_chunks; ++i) {
+      const PairChunk& chunk = table.chunks[i];
+      _mm512_storeu_si512(out + chunk.to,
+                          _mm512_permutexvar_epi8(load_64(chunk.place), load_64(row + chunk.from)));
+    }
+    return;
+  }
+#endif
+  for (int i = 0; i < table.count; ++i) memcpy(out + 2 * i, row + table.offset[i], 2);
+}
+
+void double_pairs(const std::uint8_t* from, int count, std::uint8_t* out) {
+  for (int i = 0; i < count; ++i) {
+    std::uint16_t pair;
+    memcpy(&pair, from + 2 * i, sizeof pair);
+    memcpy(out + 4 * i, &pair, sizeof pair);
+    memcpy(out + 4 * i + 2, &pair, sizeof pair);
   }
 }

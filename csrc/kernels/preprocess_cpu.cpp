@@ -11,9 +11,9 @@
 namespace edgedl {
 namespace {
 
-const std::vector<int> kAllColumns;
+const Columns kAllColumns = all_columns();
 
-const std::vector<int>& columns_of(const PreprocessTables& tables) {
+const Columns& columns_of(const PreprocessTables& tables) {
   switch (tables.method) {
     case math::Method::kNearest:
       return tables.nearest.columns;

@@ -52,10 +52,30 @@ using PickPixels = void (*)(const std::uint8_t* row, const Channels& channels,
 using SplitPixels = void (*)(const std::uint8_t* row, const Channels& channels, int count,
                              int pitch, std::uint8_t* line);
 
-// `count` pixels, one plane per component; outputs may be the inputs.
-using YuvToRgbLine = void (*)(const YuvToRgb& k, const std::uint8_t* y, const std::uint8_t* u,
-                              const std::uint8_t* v, int count, std::uint8_t* r, std::uint8_t* g,
-                              std::uint8_t* b);
+// Pairs of bytes that lie anywhere in a row, ascending. For targets that permute whole vectors the
+// row is cut in chunks of 64 bytes, each of which has the pairs from byte `to` of the output on;
+// none where the row is shorter than that.
+struct PairChunk {
+  std::int32_t from, to;
+  std::uint8_t place[64];
+};
+
+struct PairTable {
+  int count;
+  const std::int32_t* offset;
+  int num_chunks;
+  const PairChunk* chunks;
+};
+
+// out[2i], out[2i + 1] = the pair at offset[i]. May write 64 bytes more than it should.
+using PickPairs = void (*)(const std::uint8_t* row, const PairTable& table, std::uint8_t* out);
+
+// Each of `count` pairs of bytes twice.
+using DoublePairs = void (*)(const std::uint8_t* from, int count, std::uint8_t* out);
+
+// `count` pixels, a multiple of kLineStep; each has its own u, v.
+using YuvToRgbLine = void (*)(const YuvToRgb& k, const std::uint8_t* y, const std::uint8_t* uv,
+                              int count, std::uint8_t* r, std::uint8_t* g, std::uint8_t* b);
 using GrayLine = void (*)(const std::uint8_t* r, const std::uint8_t* g, const std::uint8_t* b,
                           int count, std::uint8_t* gray);
 

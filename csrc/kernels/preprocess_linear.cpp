@@ -22,6 +22,7 @@ class LinearRows : public TensorRows {
 
   void make(int y, std::uint8_t* line) override {
     const math::LinearTaps& taps = down_[size_of(y)];
+    prefetch(y + kRowsAhead);
     const std::int16_t* above = across(taps.index0);
     const std::int16_t* below = taps.weight1 == 0 ? above : across(taps.index1);
     kernels_.linear_down(above, below, taps.weight0, taps.weight1,
@@ -29,6 +30,19 @@ class LinearRows : public TensorRows {
   }
 
  private:
+  // What memory prefetches by itself ends with each row.
+  void prefetch(int y) {
+    if (y >= static_cast<int>(down_.size())) return;
+    const math::LinearTaps& taps = down_[size_of(y)];
+    const int last = taps.weight1 == 0 ? taps.index0 : taps.index1;
+    for (int row = std::max(taps.index0, prefetched_ + 1); row <= last; ++row) {
+      source_.prefetch(row);
+      prefetched_ = row;
+    }
+  }
+
+  static constexpr int kRowsAhead = 2;
+
   // The source row y interpolated across. Rows y and y + 1 sit in different slots and stay there
   // for the next row of the tensor.
   const std::int16_t* across(int y) {
@@ -45,6 +59,7 @@ class LinearRows : public TensorRows {
   const LinearTable table_;
   std::vector<std::int16_t> across_[2];
   int held_[2] = {-1, -1};
+  int prefetched_ = -1;
 };
 
 class NearestRows : public TensorRows {
@@ -65,8 +80,10 @@ class NearestRows : public TensorRows {
 
 }  // namespace
 
-LinearTables linear_tables(const PreprocessPlan& plan, const Placement& at, bool enlarging_area) {
+LinearTables linear_tables(const PreprocessPlan& plan, const Placement& at, int source_width,
+                           bool enlarging_area) {
   LinearTables tables{};
+  std::vector<int> first;
   tables.width = at.width;
   const int step = bytes_per_pixel(plan);
   tables.next = at.crop_width > 1 ? step : 0;
@@ -79,14 +96,12 @@ LinearTables linear_tables(const PreprocessPlan& plan, const Placement& at, bool
       --taps.index0;
       std::swap(taps.weight0, taps.weight1);
     }
-    if (sparse && x == i) {
-      tables.columns.push_back(taps.index0);
-      tables.columns.push_back(taps.index0 + 1);
-    }
+    if (sparse && x == i) first.push_back(taps.index0);
     tables.offset.push_back(sparse ? 2 * x : taps.index0 * step);
     tables.weights.push_back(static_cast<std::uint32_t>(taps.weight0) |
                              static_cast<std::uint32_t>(taps.weight1) << 16);
   }
+  if (sparse) tables.columns = paired_columns(plan, at, source_width, first);
   for (int y = 0; y < at.height; ++y) {
     tables.down.push_back(math::linear_taps(y, at.crop_height, at.height, enlarging_area, false));
   }
@@ -96,13 +111,15 @@ LinearTables linear_tables(const PreprocessPlan& plan, const Placement& at, bool
 NearestTables nearest_tables(const PreprocessPlan& plan, const Placement& at) {
   NearestTables tables{};
   tables.width = at.width;
+  std::vector<int> columns;
   const bool sparse = converts(plan) && at.width < at.crop_width;
   for (int i = 0; i < pitch_of(at.width); ++i) {
     const int x = std::min(i, at.width - 1);
     const int index = math::nearest_index(x, at.crop_width, at.width);
-    if (sparse && x == i) tables.columns.push_back(index);
+    if (sparse && x == i) columns.push_back(index);
     tables.offset.push_back(sparse ? x : index * bytes_per_pixel(plan));
   }
+  tables.columns = listed_columns(columns);
   for (int y = 0; y < at.height; ++y) {
     tables.down.push_back(math::nearest_index(y, at.crop_height, at.height));
   }

@@ -13,18 +13,19 @@ namespace edgedl {
 // Made once for all pictures of one size.
 struct LinearTables {
   int width;
-  int bytes, next;                   // see LinearTable
-  std::vector<int> columns;          // that SourceRows must convert; empty: all
+  int bytes, next;  // see LinearTable
+  Columns columns;
   std::vector<std::int32_t> offset;  // see LinearTable
   std::vector<std::uint32_t> weights;
   std::vector<math::LinearTaps> down;  // one for each row
 };
 
-LinearTables linear_tables(const PreprocessPlan& plan, const Placement& at, bool enlarging_area);
+LinearTables linear_tables(const PreprocessPlan& plan, const Placement& at, int source_width,
+                           bool enlarging_area);
 
 struct NearestTables {
   int width;
-  std::vector<int> columns;
+  Columns columns;
   std::vector<std::int32_t> offset;
   std::vector<int> down;
 };

@@ -32,25 +32,9 @@ inline __m128i load_two(const std::uint8_t* a, const std::uint8_t* b) {
   return _mm_castps_si128(_mm_loadh_pi(_mm_castsi128_ps(low), reinterpret_cast<const __m64*>(b)));
 }
 
-inline __m128i load_16(const void* from) {
-  return _mm_loadu_si128(static_cast<const __m128i*>(from));
-}
-
-inline __m256i join(__m128i low, __m128i high) {
-  return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
-}
-
-inline __m256i load_32(const void* from) {
-  return _mm256_loadu_si256(static_cast<const __m256i*>(from));
-}
-
 #endif
 
 #if defined(__AVX512VBMI__)
-
-inline __m512i load_64(const void* from) {
-  return _mm512_loadu_si512(from);
-}
 
 inline __m512i load_eight(const std::uint8_t* row, const std::int32_t* offset) {
   const __m256i low =
@@ -134,10 +118,6 @@ inline __m256i neighbours(int low, int high) {
 
 inline __m256i weigh(__m256i taps, __m256i weights) {
   return _mm256_srai_epi32(_mm256_madd_epi16(taps, weights), 4);
-}
-
-inline void store_32(void* to, __m256i value) {
-  _mm256_storeu_si256(static_cast<__m256i*>(to), value);
 }
 
 // Orders of pixels are such that the two packings below undo each other's.

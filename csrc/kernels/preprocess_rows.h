@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/preprocess_cpu.h"
+#include "kernels/preprocess_math.h"
 #include "simd/targets.h"
 
 namespace edgedl {
@@ -23,30 +24,52 @@ inline bool converts(const PreprocessPlan& plan) {
   return !gray && !(color && channels_of(plan) == 3);
 }
 
+// Which pixels of each row SourceRows converts: all of the crop, or those listed, ascending.
+struct Columns {
+  std::vector<int> at;
+  // where each is the first of two neighbours: bytes of luma, and of chroma pairs, in the row
+  std::vector<std::int32_t> luma_offset, chroma_offset;
+  std::vector<PairChunk> luma_chunks, chroma_chunks;
+};
+
+Columns all_columns();
+Columns listed_columns(std::vector<int> at);
+// first[i] and first[i] + 1, for all i
+Columns paired_columns(const PreprocessPlan& plan, const Placement& at, int source_width,
+                       const std::vector<int>& first);
+
 // The crop of a picture, row by row, as the tensor's channels. Formats that need a conversion are
-// converted here, the whole row or only the columns that are listed.
+// converted here.
 class SourceRows {
  public:
   SourceRows(const PreprocessPlan& plan, const Picture& picture, const Placement& at,
-             const std::vector<int>& columns, int held = 1);
+             const Columns& columns, int held = 1);
 
   const Channels& channels() const { return channels_; }
 
   // Good until `held` more rows were asked for.
   const std::uint8_t* row(int y);
 
+  // Tells the CPU that this row will be asked for.
+  void prefetch(int y) const;
+
  private:
-  void gather(const std::uint8_t* from, int step, int shift, std::uint8_t* out) const;
-  void read_components(int y, std::uint8_t* line) const;
+  void gather(const std::uint8_t* from, int step, int shift, int apart, std::uint8_t* out) const;
+  void read_rgb(const math::Row& row, std::uint8_t* line);
+  void read_luma(const math::Row& row);
+  void read_chroma(const math::Row& row);
 
   const PreprocessPlan& plan_;
   const Picture& picture_;
   const Placement at_;
-  const std::vector<int>& columns_;
+  const Columns& columns_;
   const CpuKernels& kernels_;
   Channels channels_;
-  int count_;  // pixels of a converted row
+  int begin_;  // the first pixel that is converted
+  int count_;  // of those
   int pitch_;
+  int chroma_held_ = -1;  // the row of chroma that lies in chroma_
+  Line luma_, chroma_;
   Line lines_;
   std::size_t next_ = 0;  // where in lines_ the next row goes
 };

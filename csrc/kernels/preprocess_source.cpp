@@ -1,4 +1,7 @@
-#include "kernels/preprocess_math.h"
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
 #include "kernels/preprocess_rows.h"
 
 namespace edgedl {
@@ -11,21 +14,80 @@ Channels order_of(const PreprocessPlan& plan, bool reversed, std::ptrdiff_t apar
   return {3, step, {first, apart, 2 * apart - first}};
 }
 
+// Cuts a row of `bytes` bytes so that each chunk has as many of the pairs as it can.
+std::vector<PairChunk> chunks_of(const std::vector<std::int32_t>& offset, int bytes) {
+  constexpr int kChunk = 64;
+  std::vector<PairChunk> chunks;
+  if (bytes < kChunk) return chunks;
+  for (std::size_t i = 0; i < offset.size();) {
+    PairChunk chunk{};
+    chunk.from = std::min(offset[i], bytes - kChunk);
+    chunk.to = static_cast<std::int32_t>(2 * i);
+    for (int k = 0; k < kChunk && i < offset.size() && offset[i] + 2 <= chunk.from + kChunk; ++i) {
+      chunk.place[k++] = static_cast<std::uint8_t>(offset[i] - chunk.from);
+      chunk.place[k++] = static_cast<std::uint8_t>(offset[i] - chunk.from + 1);
+    }
+    chunks.push_back(chunk);
+  }
+  return chunks;
+}
+
+PairTable pairs_of(const std::vector<std::int32_t>& offset, const std::vector<PairChunk>& chunks) {
+  return {static_cast<int>(offset.size()), offset.data(), static_cast<int>(chunks.size()),
+          chunks.data()};
+}
+
+void prefetch_bytes(const std::uint8_t* from, int bytes) {
+  for (int i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, 2);
+}
+
 }  // namespace
 
+Columns all_columns() {
+  return {};
+}
+
+Columns listed_columns(std::vector<int> at) {
+  Columns columns;
+  columns.at = std::move(at);
+  return columns;
+}
+
+Columns paired_columns(const PreprocessPlan& plan, const Placement& at, int source_width,
+                       const std::vector<int>& first) {
+  Columns columns;
+  for (const int x : first) {
+    columns.at.push_back(x);
+    columns.at.push_back(x + 1);
+  }
+  if (plan.source_format == SourceFormat::kNv12 || plan.source_format == SourceFormat::kI420) {
+    for (const int x : first) columns.luma_offset.push_back(at.crop_x + x);
+    columns.luma_chunks = chunks_of(columns.luma_offset, source_width);
+  }
+  if (plan.source_format == SourceFormat::kNv12) {
+    for (const int x : columns.at) columns.chroma_offset.push_back((at.crop_x + x) & ~1);
+    columns.chroma_chunks = chunks_of(columns.chroma_offset, source_width);
+  }
+  return columns;
+}
+
 SourceRows::SourceRows(const PreprocessPlan& plan, const Picture& picture, const Placement& at,
-                       const std::vector<int>& columns, int held)
+                       const Columns& columns, int held)
     : plan_(plan),
       picture_(picture),
       at_(at),
       columns_(columns),
       kernels_(active_target()),
-      count_(columns.empty() ? at.crop_width : static_cast<int>(columns.size())),
+      begin_(columns.at.empty() ? at.crop_x & ~1 : at.crop_x),
+      count_(columns.at.empty() ? at.crop_x - begin_ + at.crop_width
+                                : static_cast<int>(columns.at.size())),
       pitch_(pitch_of(count_)) {
   const bool to_bgr = plan.pixel_format == PixelFormat::kBgr8;
   if (converts(plan)) {
     channels_ = order_of(plan, to_bgr, pitch_, 1);
     lines_.resize(size_of(held * 3 * pitch_));
+    luma_.resize(size_of(pitch_ + kLineStep));
+    chroma_.resize(size_of(2 * pitch_ + kLineStep));
   } else if (plan.source_format == SourceFormat::kGray8) {
     channels_ = order_of(plan, false, 0, 1);
   } else {
@@ -33,65 +95,84 @@ SourceRows::SourceRows(const PreprocessPlan& plan, const Picture& picture, const
   }
 }
 
+void SourceRows::prefetch(int y) const {
+  const math::Row row = math::row_at(picture_, at_.crop_y + y);
+  const int pixel = picture_.format == SourceFormat::kYuyv    ? 2
+                    : row.b == nullptr && channels_.step == 3 ? 3
+                                                              : 1;
+  prefetch_bytes(row.a + at_.crop_x * pixel, at_.crop_width * pixel);
+  const int chroma = picture_.format == SourceFormat::kI420 ? 2 : 1;
+  if (row.b) prefetch_bytes(row.b + at_.crop_x / chroma, at_.crop_width / chroma);
+  if (row.c) prefetch_bytes(row.c + at_.crop_x / chroma, at_.crop_width / chroma);
+}
+
 const std::uint8_t* SourceRows::row(int y) {
-  if (!converts(plan_)) {
-    return math::row_of(picture_.planes[0], at_.crop_y + y) + at_.crop_x * channels_.step;
-  }
-  std::uint8_t* a = lines_.data() + next_;
+  const math::Row row = math::row_at(picture_, at_.crop_y + y);
+  if (!converts(plan_)) return row.a + at_.crop_x * channels_.step;
+  std::uint8_t* r = lines_.data() + next_;
   next_ = (next_ + size_of(3 * pitch_)) % lines_.size();
-  read_components(at_.crop_y + y, a);
-  std::uint8_t* b = a + pitch_;
-  std::uint8_t* c = b + pitch_;
-  if (picture_.format != SourceFormat::kBgr8 && picture_.format != SourceFormat::kRgb8) {
-    kernels_.yuv_to_rgb_line(plan_.yuv, a, b, c, count_, a, b, c);
-  }
-  if (channels_.count == 1) kernels_.gray_line(a, b, c, count_, a);
-  return a;
-}
-
-// out[i] = the component of pixel i, of which 1 << shift pixels share one
-void SourceRows::gather(const std::uint8_t* from, int step, int shift, std::uint8_t* out) const {
-  const int first = at_.crop_x;
-  if (columns_.empty()) {
-    for (int i = 0; i < count_; ++i) out[i] = from[((first + i) >> shift) * step];
+  std::uint8_t* g = r + pitch_;
+  std::uint8_t* b = g + pitch_;
+  if (picture_.format == SourceFormat::kBgr8 || picture_.format == SourceFormat::kRgb8) {
+    read_rgb(row, r);
   } else {
-    const int* column = columns_.data();
-    for (int i = 0; i < count_; ++i) out[i] = from[((first + column[i]) >> shift) * step];
+    read_luma(row);
+    const int chroma_row =
+        picture_.format == SourceFormat::kYuyv ? at_.crop_y + y : (at_.crop_y + y) / 2;
+    if (chroma_held_ != chroma_row) read_chroma(row);
+    chroma_held_ = chroma_row;
+    kernels_.yuv_to_rgb_line(plan_.yuv, luma_.data(), chroma_.data(), pitch_, r, g, b);
+  }
+  if (channels_.count == 1) kernels_.gray_line(r, g, b, count_, r);
+  return columns_.at.empty() ? r + (at_.crop_x - begin_) : r;
+}
+
+// out[i * apart] = the component of the i-th pixel, of which 1 << shift pixels share one
+void SourceRows::gather(const std::uint8_t* from, int step, int shift, int apart,
+                        std::uint8_t* out) const {
+  if (columns_.at.empty()) {
+    for (int i = 0; i < count_; ++i) out[i * apart] = from[((begin_ + i) >> shift) * step];
+  } else {
+    const int* column = columns_.at.data();
+    for (int i = 0; i < count_; ++i) out[i * apart] = from[((begin_ + column[i]) >> shift) * step];
   }
 }
 
-// Y, U, V or R, G, B of a row of the picture, each to its own plane
-void SourceRows::read_components(int y, std::uint8_t* line) const {
-  const math::Row row = math::row_at(picture_, y);
-  std::uint8_t* a = line;
-  std::uint8_t* b = a + pitch_;
-  std::uint8_t* c = b + pitch_;
-  switch (picture_.format) {
-    case SourceFormat::kBgr8:
-    case SourceFormat::kRgb8: {
-      const int red = picture_.format == SourceFormat::kRgb8 ? 0 : 2;
-      gather(row.a + red, 3, 0, a);
-      gather(row.a + 1, 3, 0, b);
-      gather(row.a + 2 - red, 3, 0, c);
-      return;
-    }
-    case SourceFormat::kYuyv:
-      gather(row.a, 2, 0, a);
-      gather(row.a + 1, 4, 1, b);
-      gather(row.a + 3, 4, 1, c);
-      return;
-    case SourceFormat::kNv12:
-      gather(row.a, 1, 0, a);
-      gather(row.b, 2, 1, b);
-      gather(row.b + 1, 2, 1, c);
-      return;
-    case SourceFormat::kI420:
-      gather(row.a, 1, 0, a);
-      gather(row.b, 1, 1, b);
-      gather(row.c, 1, 1, c);
-      return;
-    case SourceFormat::kGray8:
-      return;  // never converted
+void SourceRows::read_rgb(const math::Row& row, std::uint8_t* line) {
+  const int red = picture_.format == SourceFormat::kRgb8 ? 0 : 2;
+  gather(row.a + red, 3, 0, 1, line);
+  gather(row.a + 1, 3, 0, 1, line + pitch_);
+  gather(row.a + 2 - red, 3, 0, 1, line + 2 * pitch_);
+}
+
+void SourceRows::read_luma(const math::Row& row) {
+  if (picture_.format == SourceFormat::kYuyv) {
+    gather(row.a, 2, 0, 1, luma_.data());
+  } else if (columns_.at.empty()) {
+    std::memcpy(luma_.data(), row.a + begin_, size_of(count_));
+  } else if (columns_.luma_offset.empty()) {
+    gather(row.a, 1, 0, 1, luma_.data());
+  } else {
+    kernels_.pick_pairs(row.a, pairs_of(columns_.luma_offset, columns_.luma_chunks), luma_.data());
+  }
+}
+
+void SourceRows::read_chroma(const math::Row& row) {
+  std::uint8_t* u = chroma_.data();
+  std::uint8_t* v = u + 1;
+  if (picture_.format == SourceFormat::kYuyv) {
+    gather(row.a + 1, 4, 1, 2, u);
+    gather(row.a + 3, 4, 1, 2, v);
+  } else if (picture_.format == SourceFormat::kI420) {
+    gather(row.b, 1, 1, 2, u);
+    gather(row.c, 1, 1, 2, v);
+  } else if (columns_.at.empty()) {
+    kernels_.double_pairs(row.b + begin_, (count_ + 1) / 2, u);
+  } else if (columns_.chroma_offset.empty()) {
+    gather(row.b, 2, 1, 2, u);
+    gather(row.b + 1, 2, 1, 2, v);
+  } else {
+    kernels_.pick_pairs(row.b, pairs_of(columns_.chroma_offset, columns_.chroma_chunks), u);
   }
 }
 

@@ -21,7 +21,8 @@ PreprocessTables preprocess_tables(const PreprocessPlan& plan, int source_height
       break;
     case math::Method::kLinear:
     case math::Method::kLinearArea:
-      tables.linear = linear_tables(plan, tables.at, tables.method == math::Method::kLinearArea);
+      tables.linear =
+          linear_tables(plan, tables.at, source_width, tables.method == math::Method::kLinearArea);
       break;
     case math::Method::kBox:
     case math::Method::kArea:

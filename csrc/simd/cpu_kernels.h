@@ -25,6 +25,8 @@ struct CpuKernels {
   LinearDown linear_down;
   PickPixels pick_pixels;
   SplitPixels split_pixels;
+  PickPairs pick_pairs;
+  DoublePairs double_pairs;
   YuvToRgbLine yuv_to_rgb_line;
   GrayLine gray_line;
   WriteFloat32 write_float32;

@@ -13,6 +13,8 @@
 
 namespace edgedl::EDGEDL_TARGET {
 
+#include "kernels/preprocess_vectors_cpu.inl"
+
 #include "kernels/best_class_cpu.inl"
 #include "kernels/denormalize_cpu.inl"
 #include "kernels/nms_cpu.inl"
@@ -45,6 +47,8 @@ const CpuKernels kernels{
     &linear_down,
     &pick_pixels,
     &split_pixels,
+    &pick_pairs,
+    &double_pairs,
     &yuv_to_rgb_line,
     &gray_line,
     &write_float32,
