@@ -12,6 +12,7 @@ SHOWN = 8
 """Layers that are named for each precision, and all that stayed in float."""
 
 _OUTLIERS = 2.0
+_JUDGED = {"bf16": "judged by its rounding: computed in fp32, each tensor rounded to bf16"}
 
 
 def explain(manifest: Manifest) -> list[str]:
@@ -19,7 +20,8 @@ def explain(manifest: Manifest) -> list[str]:
     lines = []
     for precision, record in manifest.precisions.items():
         if precision not in manifest.quantization:
-            lines.append(f"{precision}: written; it loses {_lost(record.drop_points)}")
+            judged = f", {_JUDGED[precision]}" if precision in _JUDGED else ""
+            lines.append(f"{precision}: written; it loses {_lost(record.drop_points)}{judged}")
             continue
         lines.append(f"{precision}: written; it loses {_lost(record.drop_points)}, after")
         lines += _of(manifest.quantization[precision])

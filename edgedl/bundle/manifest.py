@@ -35,7 +35,7 @@ from edgedl.version import VERSION
 
 SCHEMA = 1
 MAX_BYTES = 4 << 20
-PRECISIONS = ("fp32", "fp16", "int8-cpu", "int8-trt")
+PRECISIONS = ("fp32", "fp16", "bf16", "int8-cpu", "int8-trt")
 WORDS = {"labels": "labels.json", "tokens": "vocab.json"}
 """What of a model's spec lies in a file of its own."""
 

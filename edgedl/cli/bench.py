@@ -44,7 +44,7 @@ def add(subparsers: Any) -> None:
         action="append",
         default=[],
         metavar="P",
-        help="fp32, fp16, int8; repeatable (default: those meant for this machine)",
+        help="fp32, fp16, bf16, int8; repeatable (default: those meant for this machine)",
     )
     parser.add_argument(
         "--backend",

@@ -66,7 +66,7 @@ def add(subparsers: Any) -> None:
         "--precision",
         default="auto",
         metavar="P",
-        help="auto (fp16 where the bundle has it), fp32, fp16, int8 (default auto)",
+        help="auto (fp16 where the bundle has it), fp32, fp16, bf16, int8 (default auto)",
     )
     parser.add_argument(
         "--batch",

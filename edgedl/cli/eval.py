@@ -32,7 +32,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--split", default="test", choices=("train", "val", "test"), help="(default test)"
     )
-    parser.add_argument("--precision", default="auto", help="of a bundle: fp32, fp16, int8")
+    parser.add_argument("--precision", default="auto", help="of a bundle: fp32, fp16, bf16, int8")
     parser.add_argument("--backend", default="auto", help="what runs a bundle (default auto)")
     parser.add_argument(
         "--allow-prebuilt-engine",

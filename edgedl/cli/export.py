@@ -19,6 +19,8 @@ By default the bundle gets its graphs in all four precisions that prove their wo
 fp32, fp16 (TensorRT, TensorRT-RTX), int8-cpu (CPUs) and int8-trt (TensorRT on Jetson). Each is
 measured on the same held-out samples. With --precision auto one that loses more than --max-drop,
 or an int8-cpu that is slower than fp32 on this machine, is left out and the manifest says why.
+--precision bf16 writes bfloat16 beside fp32, for engines on GPUs of compute capability 8.0 and
+newer: fp32's range with 8 of its 24 bits, for models whose values fp16 cannot hold.
 --for rtx also builds TensorRT-RTX engines; engines for a Jetson are built on the Jetson.
 
 A model file (.onnx of opset 7 to 25, .pt2 of torch.export) is cleaned and held against its own
@@ -56,7 +58,7 @@ def add(subparsers: Any) -> None:
         "--precision",
         default="auto",
         metavar="P",
-        help="auto, or one that must be there, else the command fails: fp32, fp16, int8 "
+        help="auto, or one that must be there, else the command fails: fp32, fp16, bf16, int8 "
         "(default auto)",
     )
     parser.add_argument(

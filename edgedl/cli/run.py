@@ -93,7 +93,9 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="load an engine that came inside the bundle: it is code, trust who made it",
     )
-    parser.add_argument("--precision", default="auto", help="fp32, fp16, int8 (default: auto)")
+    parser.add_argument(
+        "--precision", default="auto", help="fp32, fp16, bf16, int8 (default: auto)"
+    )
     parser.add_argument(
         "--threads", type=int, default=1, metavar="N", help="threads of a session (default 1)"
     )

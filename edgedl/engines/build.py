@@ -17,7 +17,7 @@ from edgedl.engines import cache
 from edgedl.engines.driver import Machine, this_machine
 from edgedl.engines.key import EngineKey, key_of, plain
 from edgedl.engines.tensorrt_api import Built, NetworkOptions, TensorRT, build
-from edgedl.errors import EdgedlError
+from edgedl.errors import BundleError, EdgedlError
 
 if TYPE_CHECKING:
     from edgedl.engines.progress import Progress
@@ -100,7 +100,7 @@ def build_engine(
     Raises:
         MachineError: E601, this flavour needs a GPU and there is none.
         UsageError: E110, the options do not fit the graph or the flavour.
-        BundleError: E425, TensorRT refused; its log is in the message.
+        BundleError: E425, TensorRT refused, its log is in the message; E448, a GPU has no bf16.
     """
     onnx = graph.read_bytes()
     source = Source(graph.name, hashlib.sha256(onnx).hexdigest(), precision, lambda: onnx)
@@ -151,6 +151,8 @@ def _build(
     machine: Machine,
     progress: Progress | None,
 ) -> tuple[bytes, dict[str, Any]]:
+    capabilities = _capabilities(trt, options, machine)
+    _check_bfloat(source, capabilities)
     onnx = source.read()
     start = time.monotonic()
     known = b"" if trt.is_rtx else cache.read_timing(trt, machine)
@@ -168,7 +170,7 @@ def _build(
         "graph_sha256": source.sha256,
         "engine_sha256": hashlib.sha256(built.plan).hexdigest(),
         "engine_size_bytes": len(built.plan),
-        "compute_capabilities": _capabilities(trt, options, machine),
+        "compute_capabilities": capabilities,
         "profiles": list(built.profiles),
         "inputs": built.inputs,
         "outputs": built.outputs,
@@ -188,6 +190,17 @@ def _keep_timing(trt: TensorRT, machine: Machine, built: Built) -> None:
     """Keep what was measured; where that fails the next build takes longer, this one is done."""
     with contextlib.suppress(EdgedlError):
         cache.write_timing(trt, machine, built.timing_cache)
+
+
+def _check_bfloat(source: Source, capabilities: list[str]) -> None:
+    """Raise when a GPU has no bf16, which TensorRT says in words for its makers."""
+    for name in capabilities:
+        if source.precision == "bf16" and name[0].isdigit() and float(name.rstrip("+")) < 8:
+            msg = (
+                f"{source.name} needs a GPU of compute capability 8.0 or newer, for bf16; got "
+                f"{name}: use --precision fp16 or fp32"
+            )
+            raise BundleError("E448", msg)
 
 
 def _capabilities(trt: TensorRT, options: NetworkOptions, machine: Machine) -> list[str]:

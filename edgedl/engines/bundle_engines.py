@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from edgedl.engines.tensorrt_api import NetworkOptions, TensorRT
 
 TARGETS = ("here", "rtx", "jetson-orin:jp6")
-FAMILIES = ("auto", "fp32", "fp16", "int8")
-PREFERRED = ("fp16", "int8-trt", "fp32")
-"""What ``auto`` takes, the first that the bundle has and that kept its quality."""
+FAMILIES = ("auto", "fp32", "fp16", "bf16", "int8")
+PREFERRED = ("fp16", "bf16", "int8-trt", "fp32")
+"""What ``auto`` takes, the first that the bundle has and that kept its quality.
+
+It has bf16 and INT8 for TensorRT instead of fp16 only if they were asked for when it was made.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +85,7 @@ def graphs_for(bundle: Bundle, family: str = "auto") -> tuple[Graph, ...]:
 
     Args:
         bundle: What to build for.
-        family: ``auto``, or the precision to take: ``fp32 fp16 int8``.
+        family: ``auto``, or the precision to take: ``fp32 fp16 bf16 int8``.
 
     Raises:
         UsageError: E121 there is no such precision.

@@ -12,6 +12,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from edgedl.errors import BundleError
 from edgedl.export.order import sort_nodes
+from edgedl.export.scaling import scaling_nodes
 from edgedl.export.tools import failing_as
 from edgedl.runtime.session import open_session
 from edgedl.timing import allowed_cores
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 LARGEST = float(np.finfo(np.float16).max)
 
 _PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN")
-_SCALES = ("Sub", "Div", "Mul", "Add")
 _FLOAT, _HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 
 
@@ -53,7 +53,7 @@ def to_half(
         model = onnx.shape_inference.infer_shapes(onnx.load(source))
     for index, node in enumerate(model.graph.node):
         node.name = node.name or f"node_{index}"
-    kept = _scaling(model.graph) if raw_units else set()
+    kept = scaling_nodes(model.graph) if raw_units else set()
     weights = {tensor.name for tensor in model.graph.initializer}
     for value in [value for value in model.graph.value_info if value.name in weights]:
         model.graph.value_info.remove(value)  # the converter would cast those that stay fp32
@@ -65,7 +65,7 @@ def to_half(
         name, largest = next(iter(too_large.items()))
         msg = (
             f"{source.name}: no product would be left in fp16, which ends at {LARGEST:.0f}: "
-            f"{name!r} has a value of {largest:.3g}; export without fp16"
+            f"{name!r} has a value of {largest:.3g}; --precision bf16 has the range of fp32"
         )
         raise BundleError("E417", msg)
     before = {node.name for node in model.graph.node}
@@ -96,23 +96,6 @@ def _too_large(model: Any, kept: set[str], feeds: Sequence[Feeds]) -> dict[str, 
 
 def _ends(node: Any) -> tuple[str, ...]:
     return (*node.input, *node.output)
-
-
-def _scaling(graph: Any) -> set[str]:
-    """Return the names of the nodes that scale what comes in, and those that scale what goes out.
-
-    From either end of the graph on, as long as constants are taken from, or multiplied with it.
-    """
-    weights = {tensor.name for tensor in graph.initializer}
-    found: set[str] = set()
-    for nodes, ends in ((graph.node, graph.input), (reversed(graph.node), graph.output)):
-        reached = {value.name for value in ends}
-        for node in nodes:
-            seen = [name for name in node.input if name not in weights]
-            if node.op_type in _SCALES and len(seen) == 1 and reached & {*seen, *node.output}:
-                found.add(node.name)
-                reached |= {*seen, *node.output}
-    return found
 
 
 def _largest(model: Any, names: set[str], feeds: Sequence[Feeds]) -> dict[str, float]:

@@ -72,6 +72,8 @@ class Job:
         say: Takes one line per stage.
         origin_errors: Relative error of each output of the fp32 graphs against the network.
         missing_engines: Target to why it has no engines, though it was asked for.
+        stand_ins: Precision to graphs by role that are judged in place of those written, which this
+            machine cannot run.
     """
 
     origin: Origin
@@ -80,6 +82,7 @@ class Job:
     say: Say
     origin_errors: dict[str, float] = field(default_factory=dict)
     missing_engines: dict[str, str] = field(default_factory=dict)
+    stand_ins: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
     @property
     def spec(self) -> ModelSpec:
@@ -154,11 +157,16 @@ class Job:
     @contextmanager
     def sessions(self, precision: str, threads: int = 1) -> Iterator[dict[str, Session]]:
         """Open the graphs of a precision on ONNX Runtime; times are taken with one thread."""
+        graphs = self.stand_ins.get(precision) or self.paths(precision)
         with ExitStack() as stack:
             opened = {}
-            for role, path in self.paths(precision).items():
+            for role, graph in graphs.items():
                 opened[role] = open_session(
-                    path, "onnxruntime", threads, in_float=precision == "int8-trt"
+                    graph,
+                    "onnxruntime",
+                    threads,
+                    f"{role}.{precision}",
+                    in_float=precision == "int8-trt",
                 )
                 stack.callback(opened[role].close)
             yield opened

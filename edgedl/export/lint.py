@@ -22,6 +22,7 @@ from edgedl.export.lint_rules import (
     TARGETS,
     TENSORRT_TYPES,
     Finding,
+    Severity,
     Target,
     of_node,
     rules_for,
@@ -55,6 +56,7 @@ def lint(
     """
     scopes = list(scopes_of(model))
     found = [*_versions(model, target), *_declared(model, wanted), *_double(scopes)]
+    found += _bfloat(scopes, target)
     if target != "cpu":
         found += [*_inputs(model), *_constants(model), *_profile(model, profile)]
     for scope in scopes:
@@ -157,6 +159,23 @@ def _double(scopes: Sequence[Scope]) -> Iterator[Finding]:
             if name is not None:
                 text = f"{name} is float64: slow, and float32 in TensorRT; export in float32"
                 yield of_node("warning", "float64", node, text)
+                return
+
+
+def _bfloat(scopes: Sequence[Scope], target: Target) -> Iterator[Finding]:
+    """Say once what bf16 needs."""
+    for scope in scopes:
+        for node in scope.nodes:
+            given = (scope.types.get(name) for name in node.input)
+            if node.op_type != "Cast" and TensorProto.BFLOAT16 in given:
+                text = "computes in bfloat16, for which a GPU of compute capability 8.0 is needed"
+                if target == "cpu":
+                    text = (
+                        "computes in bfloat16, which ONNX Runtime on a CPU cannot; use the "
+                        "fp32 graph there"
+                    )
+                severity: Severity = "error" if target == "cpu" else "note"
+                yield of_node(severity, "bfloat16", node, text)
                 return
 
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from edgedl.bundle import Bundle
 
 _ALIASES: Mapping[str, Target] = {"jetson-orin:jp6": "trt10"}
-_INT8: Mapping[str, str] = {"cpu": "int8-cpu"}
+_ENGINES = ("fp32", "fp16", "bf16", "int8-trt")
+_MADE_FOR: Mapping[str, tuple[str, ...]] = {"cpu": ("fp32", "fp16", "int8-cpu")}
 
 Found = dict[str, str]
 
@@ -58,7 +59,7 @@ def findings_of_bundle(
     found: list[Found] = []
     for target in asked:
         for graph in bundle.manifest.graphs:
-            if graph.precision in ("fp32", "fp16", _INT8.get(target, "int8-trt")):
+            if graph.precision in _MADE_FOR.get(target, _ENGINES):
                 model = onnx.load_model_from_string(bundle.read(graph.file))
                 found += _findings(model, target, graph.file)
     return found, _problem(found, asked)

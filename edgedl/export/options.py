@@ -17,7 +17,7 @@ class ExportOptions:
         targets: What the bundle is for: ``cpu``, ``rtx`` (adds TensorRT-RTX engines), ``here``
             (adds engines of the TensorRT of this machine), ``jetson-orin:jp6``. All graphs are
             written for every target; engines are what differs.
-        precision: ``auto``, or the family that must be there: ``fp32 fp16 int8``.
+        precision: ``auto``, or the family that must be there: ``fp32 fp16 bf16 int8``.
         max_drop: What a precision may lose against fp32: percentage points of exact match and
             accuracies, percent of every other metric.
         held_out: Samples the quality is measured on, at most.

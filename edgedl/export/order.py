@@ -20,7 +20,7 @@ def sort_nodes(graph: GraphProto) -> None:
     waits: list[set[int]] = []
     readers: dict[int, list[int]] = {}
     for index, node in enumerate(nodes):
-        needs = {made_by[name] for name in _read_by(node) if name in made_by} - {index}
+        needs = {made_by[name] for name in read_by(node) if name in made_by} - {index}
         waits.append(needs)
         for maker in needs:
             readers.setdefault(maker, []).append(index)
@@ -39,12 +39,12 @@ def sort_nodes(graph: GraphProto) -> None:
     graph.node.extend(ordered)
 
 
-def _read_by(node: NodeProto) -> set[str]:
+def read_by(node: NodeProto) -> set[str]:
     """Return the names a node and the graphs inside it read."""
     names = set(node.input)
     for attribute in node.attribute:
         for inner in (attribute.g, *attribute.graphs):
             for one in inner.node:
-                names |= _read_by(one)
+                names |= read_by(one)
             names |= {value.name for value in inner.output}
     return names

@@ -16,10 +16,12 @@ from edgedl.bundle import Bundle, new_folder
 from edgedl.bundle.manifest import Engine
 from edgedl.engines import tensorrt_api
 from edgedl.engines.build import build_engine, target_name
+from edgedl.engines.bundle_engines import PREFERRED
 from edgedl.engines.tensorrt_api import NetworkOptions, TensorRT
 from edgedl.errors import BundleError, DataError, MachineError, UsageError
 from edgedl.export import gate, lint
 from edgedl.export.assemble import assemble, golden_count
+from edgedl.export.bfloat import rounded, to_bfloat
 from edgedl.export.half import to_half
 from edgedl.export.job import Candidate, Job, Say
 from edgedl.export.model_origin import ModelOrigin
@@ -168,20 +170,40 @@ def _write(job: Job, precision: str) -> Search | None:
         job.origin.write_graphs(job.folder / "graphs")
         _compare_with_origin(job)
         return None
-    if precision == "fp16":
-        job.say("writing fp16")
-        for role in job.spec.roles:
-            source, out = job.path(role, "fp32"), job.path(role, "fp16")
-            raw_units = job.spec.task == "regression"
-            too_large = to_half(source, out, job.feeds[role], raw_units=raw_units)
-            if too_large:
-                worst = max(too_large, key=too_large.__getitem__)
-                job.say(
-                    f"fp16: what reads or writes {len(too_large)} tensors of {role} stays fp32, "
-                    f"{worst} reaches {too_large[worst]:.3g}"
-                )
+    if precision in ("fp16", "bf16"):
+        job.say(f"writing {precision}")
+        (_write_half if precision == "fp16" else _write_bfloat)(job)
         return None
     return quantize(job, precision)
+
+
+def _write_half(job: Job) -> None:
+    """Write the fp16 graphs."""
+    for role in job.spec.roles:
+        source, out = job.path(role, "fp32"), job.path(role, "fp16")
+        raw_units = job.spec.task == "regression"
+        too_large = to_half(source, out, job.feeds[role], raw_units=raw_units)
+        if too_large:
+            worst = max(too_large, key=too_large.__getitem__)
+            job.say(
+                f"fp16: what reads or writes {len(too_large)} tensors of {role} stays fp32, "
+                f"{worst} reaches {too_large[worst]:.3g}"
+            )
+
+
+def _write_bfloat(job: Job) -> None:
+    """Write the bf16 graphs, and keep in memory what they are judged by.
+
+    Raises:
+        BundleError: E445 there is no product to compute in bf16.
+    """
+    raw_units = job.spec.task == "regression"
+    paths = job.paths("bf16")
+    products = [to_bfloat(job.path(r, "fp32"), path, raw_units) for r, path in paths.items()]
+    if not any(products):
+        msg = "bf16 has nothing to gain: no convolution or matrix product of the network can be so"
+        raise BundleError("E445", msg)
+    job.stand_ins["bf16"] = {role: rounded(path) for role, path in paths.items()}
 
 
 def _compare_with_origin(job: Job) -> None:
@@ -262,7 +284,7 @@ def _build_engines(
         BundleError: E425, E448 TensorRT refused a graph or would.
     """
     kept = [c.precision for c in candidates if not c.problem]
-    precision = next(p for p in ("fp16", "int8-trt", "fp32") if p in kept)
+    precision = next(p for p in PREFERRED if p in kept)
     is_needed = job.options.precision != "auto" or len(set(job.options.targets)) == 1
     engines = []
     for trt in builders:

@@ -23,10 +23,17 @@ EXTRA_MARK = "<!-- more sections -->"
 _MADE_FOR = {
     "fp32": "reference",
     "fp16": "TensorRT, TensorRT-RTX",
+    "bf16": "TensorRT, TensorRT-RTX; judged by its rounding",
     "int8-cpu": "CPUs",
     "int8-trt": "TensorRT on Jetson",
 }
-_COLORS = {"fp32": "#64748b", "fp16": "#0284c7", "int8-cpu": "#059669", "int8-trt": "#7c3aed"}
+_COLORS = {
+    "fp32": "#64748b",
+    "fp16": "#0284c7",
+    "bf16": "#0d9488",
+    "int8-cpu": "#059669",
+    "int8-trt": "#7c3aed",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from edgedl.runtime.session import ENGINE_BACKENDS, check_backend
 if TYPE_CHECKING:
     from edgedl.bundle import Manifest
 
-NAMES = ("auto", "fp32", "fp16", "int8", "int8-cpu", "int8-trt")
+NAMES = ("auto", "fp32", "fp16", "bf16", "int8", "int8-cpu", "int8-trt")
 INT8_OF_BACKEND = {
     "onnxruntime": "int8-cpu",
     "tensorrt": "int8-trt",
@@ -58,7 +58,7 @@ def choose(manifest: Manifest, backend: str = "auto", precision: str = "auto") -
 
     Raises:
         UsageError: E120 unknown backend, E121 unknown precision.
-        BundleError: E419 the bundle has no such graphs.
+        BundleError: E419 the bundle has no such graphs, E412 the runtime cannot run them.
     """
     backend = check_backend(backend)
     if precision not in NAMES:
@@ -70,6 +70,12 @@ def choose(manifest: Manifest, backend: str = "auto", precision: str = "auto") -
     wanted = INT8_OF_BACKEND[backend] if precision == "int8" else precision
     if wanted not in manifest.precisions:
         raise BundleError("E419", _unavailable(manifest, wanted))
+    if wanted == "bf16" and backend not in ENGINE_BACKENDS:
+        msg = (
+            "bf16 graphs run as TensorRT engines only, ONNX Runtime on a CPU cannot compute them; "
+            "use another precision here, or on the device: edgedl build X.edge --precision bf16"
+        )
+        raise BundleError("E412", msg)
     return Choice(backend, wanted, "asked for")
 
 

@@ -55,7 +55,7 @@ def load(
         path: The bundle's folder, or an opened bundle.
         backend: ``"auto"``, which is ``"onnxruntime"``, or ``"tensorrt"`` or ``"tensorrt_rtx"``,
             whose engines ``edgedl build`` makes.
-        precision: ``auto fp32 fp16 int8``; auto takes the fastest that kept its quality.
+        precision: ``auto fp32 fp16 bf16 int8``; auto takes the fastest that kept its quality.
         source_format: Pixel format of bare arrays; a ``Frame`` says its own.
         threads: CPU threads of one inference, >= 1.
         allow_prebuilt_engine: Where none was built here, load the engine that came inside the

@@ -27,7 +27,7 @@ PREPARE = "prepare"
 
 FP32_BOUND = 1e-4
 """Largest difference of fp32 outputs between two machines, relative to the largest output."""
-BOUNDS = {"fp32": FP32_BOUND, "fp16": 2e-2, "int8-cpu": 1e-1, "int8-trt": 1e-1}
+BOUNDS = {"fp32": FP32_BOUND, "fp16": 2e-2, "bf16": 1e-1, "int8-cpu": 1e-1, "int8-trt": 1e-1}
 """Bounds for outputs to which the manifest gives none."""
 
 

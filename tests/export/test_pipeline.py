@@ -16,6 +16,7 @@ import torch
 from tiny_kinds import FADES
 
 from edgedl.bundle import Bundle
+from edgedl.bundle.explain import explain
 from edgedl.data.scenes import Scenes
 from edgedl.engines import tensorrt_api
 from edgedl.errors import BundleError, DataError, MachineError, MissingDependencyError
@@ -126,6 +127,37 @@ def test_golden_pictures_are_larger_than_the_input(bundle: Bundle) -> None:
     for sample in golden:
         assert sample.given.pictures[0].shape == (40, 40, 3)
         assert set(sample.expected) == set(bundle.precisions)
+
+
+def test_bf16_is_judged_by_its_rounding_and_left_to_gpus(run_folder: Path, tmp_path: Path) -> None:
+    options = dataclasses.replace(QUICK, max_drop=100.0, precision="bf16")
+    said: list[str] = []
+    bundle = export(run_folder, tmp_path / "b.edge", options, said.append)
+    assert bundle.precisions == ("fp32", "bf16")
+    names = {path.name for path in (bundle.path / "graphs").iterdir()}
+    assert names == {f"{role}.{p}.onnx" for role in ("encoder", "step") for p in bundle.precisions}
+    record = bundle.manifest.precisions["bf16"]
+    assert min(record.error_bounds.values()) >= 5e-2
+    for sample in bundle.golden():
+        exact, found = (sample.expected[p].arrays["features"] for p in ("fp32", "bf16"))
+        assert 1e-4 < np.abs(found - exact).max() / np.abs(exact).max() < 5e-2
+    assert "bf16 graphs run as TensorRT engines only" in verify(bundle.path).rows[-1].reason
+    with pytest.raises(BundleError, match="engines only, ONNX Runtime on a CPU cannot") as caught:
+        load(bundle.path, precision="bf16")
+    assert caught.value.code == "E412"
+    assert "bf16: written; it loses nothing, judged by its rounding" in explain(bundle.manifest)[1]
+    assert "judged by its rounding" in (bundle.path / "report.html").read_text(encoding="utf-8")
+
+
+def test_bf16_without_a_product_is_refused(
+    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "to_bfloat", lambda *_: 0)
+    options = dataclasses.replace(QUICK, precision="bf16")
+    with pytest.raises(BundleError, match="bf16 has nothing to gain") as caught:
+        export(run_folder, tmp_path / "b.edge", options)
+    assert caught.value.code == "E445"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8-cpu", "int8-trt"])
@@ -307,7 +339,9 @@ def test_here_needs_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.rtx
-@pytest.mark.parametrize(("family", "source"), [("fp16", "fp16"), ("int8", "int8-trt")])
+@pytest.mark.parametrize(
+    ("family", "source"), [("fp16", "fp16"), ("bf16", "bf16"), ("int8", "int8-trt")]
+)
 def test_engines_for_rtx(run_folder: Path, tmp_path: Path, family: str, source: str) -> None:
     pytest.importorskip("tensorrt_rtx", reason="pip install 'edgedl[rtx]'")
     options = dataclasses.replace(QUICK, targets=("rtx",), precision=family, max_drop=100.0)

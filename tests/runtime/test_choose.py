@@ -67,6 +67,19 @@ def test_by_name(manifest: Manifest, asked: str, chosen: str) -> None:
     assert choose(there, precision=asked).precision == chosen
 
 
+def test_bf16_is_for_engines(manifest: Manifest) -> None:
+    there = having(manifest, fp32=None, bf16=None)
+    assert choose(there).precision == "fp32"
+    for asked in ("auto", "bf16"):
+        assert choose(there, "tensorrt_rtx", asked).precision == "bf16"
+    with pytest.raises(BundleError, match="run as TensorRT engines only") as caught:
+        choose(there, precision="bf16")
+    assert caught.value.code == "E412"
+    with pytest.raises(BundleError, match="no bf16, it has: fp32, int8-cpu") as caught:
+        choose(manifest, precision="bf16")
+    assert caught.value.code == "E419"
+
+
 def test_unavailable_says_what_is_there_and_why(manifest: Manifest) -> None:
     with pytest.raises(
         BundleError, match=r"no fp16, it has: fp32, int8-cpu; fp16 was refused: 3\.1"
