@@ -106,6 +106,21 @@ def test_a_program_that_is_not_installed(tool: Any, capsys: pytest.CaptureFixtur
     assert "aarch64-linux-gnu-nothing not found; on Debian: apt install" in capsys.readouterr().err
 
 
+def test_each_file_of_kernel_tests_is_run_that_starts_no_program(tool: Any) -> None:
+    names = [path.name for part in tool.kernel_tests() for path in part]
+    assert {"test_preprocess.py", "test_preprocess_opencv.py", "test_nms.py"} <= set(names)
+    assert len(set(names)) == len(names)
+    for part in tool.kernel_tests():
+        assert not [path for path in part if "import subprocess" in path.read_text()]
+
+
+def test_a_quiet_command_that_fails_is_heard(tool: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tool.run(sys.executable, "-c", "print('seen')", quiet=True) == "seen\n"
+    with pytest.raises(SystemExit):
+        tool.run(sys.executable, "-c", "print('why'); raise SystemExit(3)", quiet=True)
+    assert "why\naarch64: failed with 3: " in capsys.readouterr().err
+
+
 def verified(bundle: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, TOOL, "verify", bundle],
