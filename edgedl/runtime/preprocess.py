@@ -33,7 +33,8 @@ class Preprocessor:
         range: Whether YUV sources use 16..235 (``limited``) or 0..255 (``full``) for luma.
 
     Raises:
-        UsageError: An argument is none of these, or the spec has a dtype that needs a scale.
+        UsageError: An argument is none of these, or the spec has a dtype that needs a scale; or
+            EDGEDL_FORCE_TARGET names a target that this CPU cannot run.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Preprocessor:
     ) -> None:
         self.spec = spec
         self.source_format = source_format
+        _core.cpu_target()  # a wrong EDGEDL_FORCE_TARGET is told now, not at the first picture
         self._plan = _core.PreprocessPlan(spec, source_format, matrix, range)
 
     def __call__(self, pixels: Pixels) -> Tensor:
