@@ -29,6 +29,8 @@ def explain(manifest: Manifest) -> list[str]:
         lines.append(f"{refused.precision}: refused. {refused.reason}")
         if refused.precision in manifest.quantization:
             lines += _of(manifest.quantization[refused.precision])
+    for target, reason in manifest.missing_engines.items():
+        lines.append(f"no engine for {target}: {reason}")
     return lines
 
 

@@ -251,6 +251,7 @@ class Manifest:
         data: The recipe's ``[data]``: what it was trained on, and how that is split.
         kind: What such a model is called; follows from ``task``.
         quantization: Name of an INT8 precision, written or refused, to how it came to be.
+        missing_engines: Target to why it has no engines, though the bundle was to be for it.
         digest: SHA-256 of the file's bytes with these 64 digits replaced by zeros; set by
             ``parse``, computed by ``to_json``.
     """
@@ -273,6 +274,7 @@ class Manifest:
     calibration: Calibration | None = None
     quantization: Mapping[str, Quantization] = field(default_factory=dict)
     engines: tuple[Engine, ...] = ()
+    missing_engines: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, Any] = field(default_factory=dict)
     licences: tuple[str, ...] = ()

@@ -121,7 +121,7 @@ def _to_json(bundle: Bundle) -> dict[str, Any]:
     manifest = json.loads(bundle.manifest.to_json())
     keys = (
         *("name", "kind", "precisions", "refused", "calibration", "quantization"),
-        *("engines", "machine", "digest"),
+        *("engines", "missing_engines", "machine", "digest"),
     )
     return {"bundle": str(bundle.path), **{key: manifest[key] for key in keys}}
 
@@ -164,5 +164,7 @@ def _print_table(bundle: Bundle) -> None:
         console.print(f"refused: {escaped(refused.reason)}")
     for engine in manifest.engines:
         console.print(f"engine: {engine.file}")
+    for target, reason in manifest.missing_engines.items():
+        console.print(f"no engine for {target}: {escaped(reason)}", soft_wrap=True)
     console.print(f"ms: median of one answer, one thread, on {describe(manifest.machine)}")
     console.print(f"report: {escaped(str(bundle.path / 'report.html'))}", soft_wrap=True)

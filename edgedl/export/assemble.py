@@ -133,6 +133,7 @@ def _manifest(
         calibration=_calibration(job, candidates),
         quantization={c.precision: _quantization(c.search) for c in candidates if c.search},
         engines=tuple(engines),
+        missing_engines=job.missing_engines,
         versions=machine["packages"],
         machine=machine,
         licences=job.origin.licences,
@@ -243,7 +244,7 @@ def _report_facts(job: Job, candidates: Sequence[Candidate], manifest: Manifest)
 
 def _warnings(job: Job, manifest: Manifest) -> list[str]:
     """Return what a reader should know first."""
-    missing = [f"no engine for {target}: {why}" for target, why in job.missing_engines.items()]
+    missing = [f"no engine for {target}: {why}" for target, why in manifest.missing_engines.items()]
     return [*missing, *(job.calibration.warnings if manifest.calibration else ())]
 
 

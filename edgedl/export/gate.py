@@ -25,7 +25,8 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
 ``auto`` leaves bf16 out: where its values fit fp16 has three more bits, and older GPUs have it.
 """
 
-TARGETS = ("cpu", "rtx", "here", "jetson-orin:jp6")
+JETSON = "jetson-orin:jp6"
+TARGETS = ("cpu", "rtx", "here", JETSON)
 
 
 def precisions_of(family: str) -> tuple[str, ...]:

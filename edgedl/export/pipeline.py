@@ -86,6 +86,8 @@ def export(
         (folder / "graphs").mkdir()
         job = Job(origin, options, folder, progress or (lambda _text: None))
         _check_held_out(job)
+        _write_fp32(job)
+        builders = _willing(job, builders)
         candidates = [_candidate(job, p) for p in gate.precisions_of(options.precision)]
         _measure_speed(job, candidates)
         _decide(job, candidates)
@@ -160,21 +162,65 @@ def _seen(job: Job) -> dict[str, list[Feeds]]:
 
 
 def _write(job: Job, precision: str) -> Search | None:
-    """Write the graphs of one precision; fp32 comes first, the others are made from it.
+    """Write the graphs of one precision from those of fp32, which are there.
 
     Returns:
         For INT8, what was looked at.
     """
     if precision == "fp32":
-        job.say(f"exporting {' and '.join(job.spec.roles)} to ONNX")
-        job.origin.write_graphs(job.folder / "graphs")
-        _compare_with_origin(job)
         return None
     if precision in ("fp16", "bf16"):
         job.say(f"writing {precision}")
         (_write_half if precision == "fp16" else _write_bfloat)(job)
         return None
     return quantize(job, precision)
+
+
+def _write_fp32(job: Job) -> None:
+    """Write what all other precisions are made from."""
+    job.say(f"exporting {' and '.join(job.spec.roles)} to ONNX")
+    job.origin.write_graphs(job.folder / "graphs")
+    _compare_with_origin(job)
+
+
+def _willing(job: Job, builders: Sequence[TensorRT]) -> list[TensorRT]:
+    """Return those that will take the fp32 graphs, and say of other targets why they will not.
+
+    What is in the way here is in the way in each precision: it is said before any of them costs
+    time.
+
+    Raises:
+        BundleError: E448 TensorRT would refuse a graph.
+    """
+    targets: dict[str, lint.Target] = {
+        target_name(trt): lint.of_package(trt.package, trt.version) for trt in builders
+    }
+    if gate.JETSON in job.options.targets:
+        targets[gate.JETSON] = "trt10"
+    refusing = set()
+    for name, target in targets.items():
+        try:
+            for graph in job.paths("fp32").values():
+                lint.check(graph, target, _profiles(job))
+        except BundleError as err:
+            _go_without(job, name, err)
+            refusing.add(name)
+    return [trt for trt in builders if target_name(trt) not in refusing]
+
+
+def _go_without(job: Job, target: str, err: BundleError) -> None:
+    """Warn that a target gets no engine, where the bundle is for something else too.
+
+    Raises:
+        BundleError: It is not, or something was asked for by name.
+    """
+    named = job.options.precision != "auto"
+    if named or len(set(job.options.targets)) == 1:
+        mend = "use --precision auto --for cpu" if named else "add --for cpu"
+        msg = f"{err}; nothing was written: to go without it, {mend}"
+        raise BundleError(err.code, msg) from err
+    job.missing_engines[target] = " ".join(str(err).split())
+    log.warning("no engine for %s: %s", target, err)
 
 
 def _write_half(job: Job) -> None:
@@ -285,7 +331,6 @@ def _build_engines(
     """
     kept = [c.precision for c in candidates if not c.problem]
     precision = next(p for p in PREFERRED if p in kept)
-    is_needed = job.options.precision != "auto" or len(set(job.options.targets)) == 1
     engines = []
     for trt in builders:
         folder = job.folder / "engines" / target_name(trt)
@@ -293,14 +338,8 @@ def _build_engines(
         try:
             engines += _engines_of(job, trt, folder, precision)
         except BundleError as err:
-            if is_needed:
-                named = job.options.precision != "auto"
-                mend = "use --precision auto --for cpu" if named else "add --for cpu"
-                msg = f"{err}; nothing was written: to go without it, {mend}"
-                raise BundleError(err.code, msg) from err
+            _go_without(job, folder.name, err)
             shutil.rmtree(folder)
-            job.missing_engines[folder.name] = str(err)
-            log.warning("no engine for %s: %s", folder.name, err)
     if not engines:
         shutil.rmtree(job.folder / "engines", ignore_errors=True)
     return engines
