@@ -93,3 +93,36 @@ def denormalize_cuda(
     stream: int,
 ) -> None:
     """Queue the kernel for arrays on a GPU. Not yet run on a GPU."""
+
+def nms_cuda(
+    boxes: object,
+    scores: object,
+    groups: object,
+    kept: object,
+    count: object,
+    workspace: object,
+    iou_threshold: float,
+    score_threshold: float,
+    stream: int,
+) -> None:
+    """Queue the kernels for arrays on a GPU. Not yet run on a GPU."""
+
+def nms_workspace_bytes(boxes: int, max_candidates: int) -> int: ...
+def best_class_cuda(
+    predictions: object,
+    scores: object,
+    classes: object,
+    anchors_are_rows: bool,
+    first_class: int,
+    objectness: int,
+    threshold: float,
+    stream: int,
+) -> None:
+    """Queue the kernel for arrays on a GPU. Not yet run on a GPU."""
+
+def softmax_top_k_cuda(
+    logits: object, probabilities: object, indices: object, workspace: object, stream: int
+) -> None:
+    """Queue the kernels for arrays on a GPU. Not yet run on a GPU."""
+
+def softmax_top_k_workspace_bytes(rows: int, width: int, count: int) -> int: ...

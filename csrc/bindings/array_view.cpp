@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "bindings/arrays.h"
+#include "bindings/device_arrays.h"
 #include "core/error.h"
 
 namespace py = pybind11;
@@ -35,6 +36,17 @@ Range range_of(const ArrayView& view) {
     (length < 0 ? first : end) += length;
   }
   return {first, end};
+}
+
+// For an array on a GPU, where to go with it. Made when an error is written.
+struct DeviceHint {
+  const char* operation;
+  py::handle value;
+};
+
+std::ostream& operator<<(std::ostream& out, const DeviceHint& hint) {
+  if (!is_on_gpu(hint.value)) return out;
+  return out << "; its function is " << hint.operation << "_cuda";
 }
 
 bool has_shape(const ArrayView& view, std::initializer_list<py::ssize_t> shape) {
@@ -95,7 +107,8 @@ void Arrays::require_apart(const ArrayView& in, const ArrayView& out) const {
 }
 
 ArrayView HostArrays::view(const char* rule, const py::handle& value) {
-  require(py::isinstance<py::array>(value), operation(), rule, "; got ", describe(value));
+  require(py::isinstance<py::array>(value), operation(), rule, "; got ", describe(value),
+          DeviceHint{operation(), value});
   const py::array array = py::reinterpret_borrow<py::array>(value);
   const py::dtype dtype = array.dtype();
   const bool is_known =

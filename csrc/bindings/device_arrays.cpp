@@ -130,10 +130,11 @@ DeviceArrays::DeviceArrays(const char* operation, std::uintptr_t stream)
     : Arrays(operation), stream_(reinterpret_cast<CUstream_st*>(stream)) {}
 
 ArrayView DeviceArrays::view(const char* rule, const py::handle& value) {
-  require(is_on_gpu(value), operation(), rule, ", on a GPU; got ", describe(value),
-          has_dlpack(value) || py::isinstance<py::array>(value)
-              ? " on the host; copy it to the GPU, or use the CPU's function"
-              : "");
+  if (!is_on_gpu(value)) {
+    const bool is_array = has_dlpack(value) || py::isinstance<py::array>(value);
+    require(false, operation(), rule, ", on a GPU; got ", describe(value),
+            is_array ? " on the host; copy it to the GPU, or use the function without _cuda" : "");
+  }
   ArrayView found{};
   try {
     found = has_dlpack(value) ? from_dlpack(rule, value) : from_interface(rule, value);

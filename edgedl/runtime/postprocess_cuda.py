@@ -1,0 +1,117 @@
+"""What follows a network, for arrays that lie on a GPU: the same results as on the CPU.
+
+Arrays are whatever has DLPack or ``__cuda_array_interface__``; results and workspaces are the
+caller's, so that nothing is allocated per call. All must live until the stream has done the work.
+Compiled by nvcc; its code is tested on the host. Not yet run on a GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from edgedl import _core
+from edgedl.errors import UsageError
+from edgedl.runtime.device_array import stream_number
+
+
+def denormalize_cuda(
+    images: Any,
+    out: Any,
+    mean: Sequence[float] = (0.5, 0.5, 0.5),
+    std: Sequence[float] = (0.5, 0.5, 0.5),
+    pixel_format: Literal["rgb8", "bgr8"] = "rgb8",
+    stream: Any = 0,
+) -> None:
+    """Begin to undo the normalisation of ``images``; see ``postprocess.denormalize``.
+
+    Args:
+        images: float32, contiguous, (N, 3, H, W) or (N, 1, H, W).
+        out: uint8, contiguous, (N, H, W, C); must not overlap ``images``.
+        mean: One value per channel, in units of x/255.
+        std: One value per channel.
+        pixel_format: Order of the channels of the result.
+        stream: In whose order the work is done; 0 is the default stream.
+
+    Raises:
+        UsageError: E110 an array has another type or shape, or lies elsewhere.
+    """
+    if pixel_format not in ("rgb8", "bgr8"):
+        msg = f"[denormalize_cuda] pixel_format must be rgb8 or bgr8; got {pixel_format!r}"
+        raise UsageError("E110", msg)
+    scale, bias = [255 * s for s in std], [255 * m for m in mean]
+    is_reversed = pixel_format == "bgr8"
+    _core.denormalize_cuda(images, out, scale, bias, is_reversed, stream_number(stream))
+
+
+def softmax_top_k_workspace_bytes(rows: int, width: int, count: int) -> int:
+    """Return how many bytes of workspace ``softmax_top_k_cuda`` needs for such sizes."""
+    return _core.softmax_top_k_workspace_bytes(rows, width, count)
+
+
+def softmax_top_k_cuda(
+    logits: Any, probabilities: Any, indices: Any, workspace: Any, stream: Any = 0
+) -> None:
+    """Begin to find the likeliest entries of each row of ``logits``.
+
+    Args:
+        logits: float32, contiguous, (N, C).
+        probabilities: float32, contiguous, (N, K): becomes the softmax, largest first.
+        indices: int64, contiguous, (N, K): becomes where they are; -1 in rows that have no maximum.
+        workspace: uint8, of ``softmax_top_k_workspace_bytes(N, C, K)`` or more.
+        stream: In whose order the work is done; 0 is the default stream.
+
+    Raises:
+        UsageError: E110 an array has another type or shape, or lies elsewhere.
+    """
+    number = stream_number(stream)
+    _core.softmax_top_k_cuda(logits, probabilities, indices, workspace, number)
+
+
+def nms_workspace_bytes(boxes: int, max_candidates: int) -> int:
+    """Return how many bytes of workspace ``nms_cuda`` needs for so many boxes."""
+    return _core.nms_workspace_bytes(boxes, max_candidates)
+
+
+class CudaNms:
+    """Greedy non-maximum suppression on a GPU; see ``detection.nms``.
+
+    Args:
+        iou_threshold: Boxes that overlap a better one by more are dropped; in [0, 1].
+        score_threshold: Boxes with a score not above it are dropped.
+        stream: In whose order the work is done; 0 is the default stream.
+    """
+
+    def __init__(self, iou_threshold: float, score_threshold: float, stream: Any = 0) -> None:
+        self.iou_threshold = iou_threshold
+        self.score_threshold = score_threshold
+        self.stream = stream_number(stream)
+
+    def into(
+        self, boxes: tuple[Any, Any, Any | None], kept: Any, count: Any, workspace: Any
+    ) -> None:
+        """Begin to choose boxes.
+
+        Args:
+            boxes: float32 corners x1, y1, x2, y2 (K, 4), float32 scores (K,), and int32 groups
+                (K,) or None; boxes of different groups never suppress one another.
+            kept: int32, (M,), M in 1..8192: becomes the indices of the boxes kept, best first, of
+                the best M candidates.
+            count: int32, (1,): becomes how many are kept; the rest of ``kept`` is undefined.
+            workspace: uint8, of ``nms_workspace_bytes(K, M)`` or more.
+
+        Raises:
+            UsageError: E110 an array has another type or shape, or lies elsewhere.
+        """
+        corners, scores, groups = boxes
+        _core.nms_cuda(
+            corners,
+            scores,
+            groups,
+            kept,
+            count,
+            workspace,
+            self.iou_threshold,
+            self.score_threshold,
+            self.stream,
+        )

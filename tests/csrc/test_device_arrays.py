@@ -1,0 +1,349 @@
+"""Arrays on a GPU as they come in, with stand-ins that live on the host: down to the launch, which
+fails where there is no driver."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgedl import ImageSpec
+from edgedl.engines.driver import gpu_problem
+from edgedl.errors import UsageError
+from edgedl.runtime.device_array import DeviceArrayView, stream_number
+from edgedl.runtime.postprocess_cuda import (
+    CudaNms,
+    denormalize_cuda,
+    nms_workspace_bytes,
+    softmax_top_k_cuda,
+    softmax_top_k_workspace_bytes,
+)
+from edgedl.runtime.preprocess import Preprocessor
+from edgedl.runtime.preprocess_cuda import CudaPreprocessor
+
+SPEC = ImageSpec(size_hw=(4, 6))
+LAUNCHED = (
+    r"_cuda\] (this edgedl was built without CUDA|the launch must succeed; got cudaError\w+:)"
+)
+
+
+def gpu_like(array: np.ndarray, **changes: Any) -> Any:
+    """An object that says that this array lies on a GPU."""
+
+    class Fake:
+        def __init__(self) -> None:
+            self.array = array
+            self.__cuda_array_interface__ = {
+                "version": 2,
+                "shape": array.shape,
+                "typestr": array.dtype.str,
+                "data": (array.ctypes.data, False),
+                "strides": array.strides,
+                **changes,
+            }
+
+    return Fake()
+
+
+def launches(call: Callable[[], None]) -> None:
+    """Every check must pass; then there is no GPU to launch on."""
+    if gpu_problem() is None:
+        pytest.skip("this machine has a GPU: tests/gpu launches for real")
+    with pytest.raises(UsageError, match=LAUNCHED):
+        call()
+
+
+def out_like(images: int = 1, **changes: Any) -> Any:
+    return gpu_like(np.zeros((images, *SPEC.shape[1:]), np.float32), **changes)
+
+
+# ---- __cuda_array_interface__ -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stride", [15, 32])
+def test_a_picture_and_a_batch_reach_the_launch(stride: int) -> None:
+    pre = CudaPreprocessor(SPEC, "bgr8")
+    rows = np.zeros((8, stride), np.uint8)
+    picture = gpu_like(rows[:, :15].reshape(8, 5, 3) if stride == 15 else rows[:, :15])
+    if stride == 32:
+        picture = gpu_like(rows, shape=(8, 5, 3), strides=(32, 3, 1))
+    launches(lambda: pre.into(picture, out_like()))
+    launches(lambda: pre.into([picture, picture], out_like(2)))
+    launches(lambda: pre.into(picture, out_like(strides=None)))
+
+
+def test_planes_reach_the_launch() -> None:
+    y, uv = np.zeros((8, 12), np.uint8), np.zeros((4, 12), np.uint8)
+    nv12 = CudaPreprocessor(SPEC, "nv12")
+    launches(lambda: nv12.into((gpu_like(y), gpu_like(uv)), out_like()))
+    launches(lambda: nv12.into(gpu_like(np.zeros((12, 12), np.uint8)), out_like()))
+    u = gpu_like(np.zeros((4, 6), np.uint8))
+    launches(lambda: CudaPreprocessor(SPEC, "i420").into((gpu_like(y), u, u), out_like()))
+
+
+def test_bare_memory_reaches_the_launch() -> None:
+    memory = ctypes.create_string_buffer(8 * 5 * 3)
+    view = DeviceArrayView(ctypes.addressof(memory), (8, 5, 3), owner=memory)
+    launches(lambda: CudaPreprocessor(SPEC).into(view, out_like()))
+    sealed = DeviceArrayView(ctypes.addressof(memory), (1, 3, 4, 6), "float32", read_only=True)
+    with pytest.raises(UsageError, match=r"got a read-only array"):
+        CudaPreprocessor(SPEC).into(view, sealed)
+
+
+def test_what_follows_a_network_reaches_the_launch() -> None:
+    def zeros(dtype: Any, *shape: int) -> Any:
+        return gpu_like(np.zeros(shape, dtype))
+
+    f32, i32, i64, u8 = np.float32, np.int32, np.int64, np.uint8
+    launches(lambda: denormalize_cuda(zeros(f32, 2, 3, 4, 5), zeros(u8, 2, 4, 5, 3)))
+    space = zeros(u8, 8 + nms_workspace_bytes(9, 4))
+    boxes = (zeros(f32, 9, 4), zeros(f32, 9), zeros(i32, 9))
+    nms = CudaNms(0.5, 0.1)
+    if gpu_problem() is not None:
+        with pytest.raises(UsageError, match=LAUNCHED + r"|workspace must be aligned"):
+            nms.into(boxes, zeros(i32, 4), zeros(i32, 1), space)
+    with pytest.raises(UsageError, match=r"\[nms_cuda\] workspace must have at least \d+ bytes"):
+        nms.into(boxes, zeros(i32, 4), zeros(i32, 1), zeros(u8, 8))
+    with pytest.raises(UsageError, match=r"max_candidates must be in 1\.\.8192; got 9000"):
+        nms.into(boxes, zeros(i32, 9000), zeros(i32, 1), space)
+    space = zeros(u8, 8 + softmax_top_k_workspace_bytes(2, 50, 5))
+    top = (zeros(f32, 2, 5), zeros(i64, 2, 5))
+    launches(lambda: softmax_top_k_cuda(zeros(f32, 2, 50), *top, space))
+    with pytest.raises(UsageError, match=r"\[softmax_top_k_cuda\] K must be in 1\.\.4; got 5"):
+        softmax_top_k_cuda(zeros(f32, 2, 4), *top, space)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"typestr": "<f4"}, r"image must be \(H, W, 3\) uint8; got \(8, 5, 3\) float32"),
+        ({"typestr": ">u2"}, r"got \(8, 5, 3\) unknown"),
+        ({"typestr": "not a type"}, r"that cannot be read"),
+        ({"shape": (8, 5)}, r"that cannot be read|got \(8, 5\) uint8"),
+        ({"shape": (8, -5, 3)}, r"got \(8, -5, 3\) uint8"),
+        ({"shape": (1,) * 9, "strides": None}, r"got 9 axes"),
+        ({"strides": (15, 6, 1)}, r"side by side .*got strides \(15, 6, 1\)"),
+        ({"strides": (1,)}, r"that cannot be read"),
+        ({"data": (0, False)}, r"got an array at address 0"),
+        ({"data": None}, r"that cannot be read"),
+        ({"shape": None}, r"that cannot be read"),
+        ({"mask": object()}, r"got an array with a mask"),
+    ],
+)
+def test_wrong_interfaces_are_named(changes: dict[str, Any], text: str) -> None:
+    picture = gpu_like(np.zeros((8, 5, 3), np.uint8), **changes)
+    with pytest.raises(UsageError, match=r"\[preprocess_cuda\] .*" + text):
+        CudaPreprocessor(SPEC).into(picture, out_like())
+
+
+def test_wrong_outputs_are_named() -> None:
+    pre, picture = CudaPreprocessor(SPEC), gpu_like(np.zeros((8, 5, 3), np.uint8))
+    rule = r"\[preprocess_cuda\] out must be a writable, aligned, contiguous \(1, 3, 4, 6\) float32"
+    for out, got in (
+        (out_like(2), r"got \(2, 3, 4, 6\) float32"),
+        (out_like(typestr="<f2"), r"got \(1, 3, 4, 6\) float16"),
+        (out_like(strides=(288, 4, 12, 48)), r"got strides \(288, 4, 12, 48\)"),
+        (out_like(data=(1 << 20 | 2, False)), r"got strides"),
+        (np.zeros(SPEC.shape, np.float32), r"on a GPU; got \(1, 3, 4, 6\) float32 on the host"),
+        (3, r"on a GPU; got int"),
+    ):
+        with pytest.raises(UsageError, match=rule + ".*" + got):
+            pre.into(picture, out)
+    shared = np.zeros(400, np.uint8)
+    overlapping = gpu_like(shared[:120], shape=(8, 5, 3), strides=None)
+    out = gpu_like(shared[100:388], shape=SPEC.shape, typestr="<f4", strides=None)
+    with pytest.raises(UsageError, match=r"must not overlap|got strides"):
+        pre.into(overlapping, out)
+    with pytest.raises(UsageError, match=r"got an empty list"):
+        pre.into([], out_like())
+
+
+def test_a_stream_to_wait_for_is_waited_for() -> None:
+    """Waiting takes a driver; that nothing is to be waited for does not."""
+    if gpu_problem() is None:
+        pytest.skip("this machine has a GPU")
+    pictures = [gpu_like(np.zeros((8, 5, 3), np.uint8), stream=s, version=3) for s in (None, 7, 2)]
+    launches(lambda: CudaPreprocessor(SPEC).into(pictures[0], out_like()))
+    launches(lambda: CudaPreprocessor(SPEC, stream=7).into(pictures[1], out_like()))
+    with pytest.raises(UsageError, match=r"built without CUDA|the stream must wait .*cudaError"):
+        CudaPreprocessor(SPEC, stream=7).into(pictures[2], out_like())
+
+
+# ---- DLPack -------------------------------------------------------------------------------------
+
+
+class Tensor(ctypes.Structure):
+    _fields_ = [
+        ("data", ctypes.c_void_p),
+        ("device_type", ctypes.c_int32),
+        ("device_id", ctypes.c_int32),
+        ("ndim", ctypes.c_int32),
+        ("code", ctypes.c_uint8),
+        ("bits", ctypes.c_uint8),
+        ("lanes", ctypes.c_uint16),
+        ("shape", ctypes.POINTER(ctypes.c_int64)),
+        ("strides", ctypes.POINTER(ctypes.c_int64)),
+        ("byte_offset", ctypes.c_uint64),
+    ]
+
+
+NAMES = (b"dltensor", b"dltensor_versioned")
+DELETER = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+
+class Managed(ctypes.Structure):
+    _fields_ = [("tensor", Tensor), ("context", ctypes.c_void_p), ("deleter", DELETER)]
+
+
+class Versioned(ctypes.Structure):
+    _fields_ = [
+        ("major", ctypes.c_uint32),
+        ("minor", ctypes.c_uint32),
+        ("context", ctypes.c_void_p),
+        ("deleter", DELETER),
+        ("flags", ctypes.c_uint64),
+        ("tensor", Tensor),
+    ]
+
+
+class Exporter:
+    """An array with DLPack, of the old or the new kind, that counts what is done with it."""
+
+    def __init__(
+        self, array: np.ndarray, *, version: int, device: tuple[int, int] = (2, 0), flags: int = 0
+    ) -> None:
+        self.array, self.version, self.device, self.flags = array, version, device, flags
+        self.deleted = 0
+        self.streams: list[int] = []
+        self._given: dict[int, Any] = {}
+        self.major = 1
+        self.lanes = 1
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.device
+
+    def __dlpack__(self, stream: int, **options: Any) -> Any:
+        if options and self.version == 0:
+            msg = "unexpected keyword argument 'max_version'"
+            raise TypeError(msg)
+        self.streams.append(stream)
+        array = self.array
+        axes = ctypes.c_int64 * array.ndim
+        shape, strides = axes(*array.shape), axes(*(s // array.itemsize for s in array.strides))
+        code = {"i": 0, "u": 1, "f": 2}[array.dtype.kind]
+        tensor = Tensor(array.ctypes.data, *self.device, array.ndim, code, array.itemsize * 8)
+        tensor.lanes, tensor.shape, tensor.strides = self.lanes, shape, strides
+        deleter = DELETER(self._delete)
+        managed: Managed | Versioned = Managed(tensor, None, deleter)
+        if self.version == 1:
+            managed = Versioned(self.major, 0, None, deleter, self.flags, tensor)
+        self._given[ctypes.addressof(managed)] = (managed, shape, strides, deleter)
+        new = ctypes.pythonapi.PyCapsule_New
+        new.restype = ctypes.py_object
+        new.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+        return new(ctypes.addressof(managed), NAMES[self.version], None)
+
+    def _delete(self, address: int) -> None:
+        assert address in self._given
+        self.deleted += 1
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_dlpack_reaches_the_launch_and_every_deleter_runs_once(version: int) -> None:
+    picture = Exporter(np.zeros((8, 5, 3), np.uint8), version=version)
+    out = Exporter(np.zeros(SPEC.shape, np.float32), version=version)
+    launches(lambda: CudaPreprocessor(SPEC).into(picture, out))
+    assert (picture.deleted, out.deleted) == (1, 1)
+    assert (picture.streams, out.streams) == ([1], [1])
+    launches(lambda: CudaPreprocessor(SPEC, stream=9).into([picture, picture], out_like(2)))
+    assert (picture.deleted, picture.streams) == (3, [1, 9, 9])
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_deleters_run_also_when_an_array_is_refused(version: int) -> None:
+    picture = Exporter(np.zeros((8, 5, 3), np.float32), version=version)
+    with pytest.raises(UsageError, match=r"\(H, W, 3\) uint8; got \(8, 5, 3\) float32"):
+        CudaPreprocessor(SPEC).into(picture, out_like())
+    assert picture.deleted == 1
+    lanes = Exporter(np.zeros((8, 5, 3), np.uint8), version=version)
+    lanes.lanes = 4
+    with pytest.raises(UsageError, match=r"got \(8, 5, 3\) unknown8"):
+        CudaPreprocessor(SPEC).into(lanes, out_like())
+    assert lanes.deleted == 1
+
+
+def test_what_dlpack_1_adds() -> None:
+    newer = Exporter(np.zeros((8, 5, 3), np.uint8), version=1)
+    newer.major = 2
+    with pytest.raises(UsageError, match=r"got DLPack version 2\.0, of which 0 and 1 are known"):
+        CudaPreprocessor(SPEC).into(newer, out_like())
+    assert newer.deleted == 1
+    sealed = Exporter(np.zeros(SPEC.shape, np.float32), version=1, flags=1)
+    with pytest.raises(UsageError, match=r"got a read-only array"):
+        CudaPreprocessor(SPEC).into(gpu_like(np.zeros((8, 5, 3), np.uint8)), sealed)
+
+
+def test_arrays_of_two_gpus_are_refused() -> None:
+    picture = Exporter(np.zeros((8, 5, 3), np.uint8), version=1, device=(2, 1))
+    out = Exporter(np.zeros(SPEC.shape, np.float32), version=1, device=(2, 0))
+    with pytest.raises(UsageError, match=r"current GPU|on a GPU; got an address on the host"):
+        CudaPreprocessor(SPEC).into(picture, out)
+    assert picture.deleted == 1
+
+
+def test_an_exporter_that_fails_is_quoted() -> None:
+    class Broken:
+        def __dlpack_device__(self) -> tuple[int, int]:
+            return (2, 0)
+
+        def __dlpack__(self, **_: Any) -> Any:
+            msg = "requires gradients"
+            raise BufferError(msg)
+
+    with pytest.raises(UsageError, match=r"got Broken.*cannot be read: BufferError: requires grad"):
+        CudaPreprocessor(SPEC).into(Broken(), out_like())
+
+
+# ---- the wrong function -------------------------------------------------------------------------
+
+
+def test_arrays_on_the_host_are_sent_to_the_cpu() -> None:
+    torch = pytest.importorskip("torch")
+    text = r"\[preprocess_cuda\] image must be \(H, W, 3\) uint8, on a GPU; got .* on the host"
+    for picture in (np.zeros((8, 5, 3), np.uint8), torch.zeros((8, 5, 3), dtype=torch.uint8)):
+        with pytest.raises(UsageError, match=text):
+            CudaPreprocessor(SPEC).into(picture, out_like())
+    with pytest.raises(UsageError, match=r"on a GPU; got list$"):
+        CudaPreprocessor(SPEC, "gray8").into([[1, 2]], out_like())
+
+
+def test_arrays_on_a_gpu_are_sent_to_cuda() -> None:
+    on_gpu = gpu_like(np.zeros((8, 5, 3), np.uint8))
+    text = r"\[preprocess\] image must be \(H, W, 3\) uint8; got Fake on a GPU"
+    with pytest.raises(UsageError, match=text + "; its function is preprocess_cuda"):
+        Preprocessor(SPEC)(on_gpu)
+
+
+@pytest.mark.parametrize(("stream", "number"), [(0, 0), (7, 7)])
+def test_streams_by_number(stream: int, number: int) -> None:
+    assert stream_number(stream) == number
+
+
+def test_streams_of_packages() -> None:
+    class Torch:
+        cuda_stream = 11
+
+    class Cupy:
+        ptr = 12
+
+    class CudaCore:
+        def __cuda_stream__(self) -> tuple[int, int]:
+            return (0, 13)
+
+    assert [stream_number(one()) for one in (Torch, Cupy, CudaCore)] == [11, 12, 13]
+    for wrong in (-1, "0", None, True, 1.5):
+        with pytest.raises(UsageError, match=r"\[stream\] must be a CUDA stream or its number"):
+            stream_number(wrong)
