@@ -20,6 +20,7 @@ from edgedl.bench.clip import write_clip
 from edgedl.bundle import Bundle
 from edgedl.errors import BundleError, UsageError
 from edgedl.runtime.base import check_takes_pictures
+from edgedl.runtime.captioner import change_search
 from edgedl.runtime.choose import candidates, choose
 from edgedl.runtime.pipeline import CaptionPipeline, ClassifierPipeline, TensorPipeline, load
 from edgedl.runtime.session import ENGINE_BACKENDS, check_backend
@@ -53,6 +54,7 @@ class BenchOptions:
         threads: Threads of the session.
         backend: As for ``edgedl.load``.
         allow_prebuilt_engine: As for ``edgedl.load``.
+        search: As for ``edgedl.runtime.captioner.change_search``, once the check is passed.
     """
 
     source: str | None = None
@@ -62,6 +64,7 @@ class BenchOptions:
     threads: int = 1
     backend: str = "auto"
     allow_prebuilt_engine: bool = False
+    search: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 11 <= self.frames <= 1_000_000:
@@ -120,6 +123,7 @@ def bench(
             )
             cases[precision] = _Case(stack.enter_context(pipeline))
             _check(bundle, cases[precision].pipeline)
+            change_search(cases[precision].pipeline.model, options.search)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgedl-bench-"))
         inputs = _endless_arrays(bundle)
         if not takes_arrays:

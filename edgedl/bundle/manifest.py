@@ -13,13 +13,13 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 from edgedl.bundle.files import MAX_FILES, MAX_TOTAL_BYTES, safe_name
 from edgedl.errors import BundleError, ConfigError, IntegrityError
-from edgedl.options import options_from
+from edgedl.options import check_ranges, options_from
 from edgedl.spec import (
     KINDS,
     NEEDS,
@@ -65,17 +65,46 @@ class DecodeOptions:
     """How a caption is searched.
 
     Attributes:
-        method: ``"greedy"``: the most probable token each time.
-        max_tokens: A caption is cut after so many tokens, 1..1000.
+        method: ``"greedy"``: the most probable token each time, and all below but ``max_tokens``
+            as they are by default. ``"beam"``: beam search, see ``edgedl.runtime.decode.beam``.
+        max_tokens: A caption is cut after so many tokens, ``<eos>`` included, 1..1000.
+        beams: Captions that are written beside each other, 1..64.
+        length_penalty: The alpha of Wu et al. 2016 (arXiv:1609.08144, equation 14), 0..10: captions
+            compete by log-probability / ((5 + tokens) / 6) ** alpha; 0 prefers short ones.
+        no_repeat_ngram: So many tokens in a row do not come twice, 0..1000; 0: they may.
+        min_tokens: No caption ends before so many tokens, 0..1000.
     """
 
-    method: Literal["greedy"] = "greedy"
+    method: Literal["greedy", "beam"] = "greedy"
     max_tokens: int = 20
+    beams: int = 1
+    length_penalty: float = 0.0
+    no_repeat_ngram: int = 0
+    min_tokens: int = 0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.max_tokens <= 1000:
-            msg = f"decode.max_tokens must be in 1..1000; got {self.max_tokens}"
+        check_ranges(
+            "decode",
+            self,
+            max_tokens=(1, 1000),
+            beams=(1, 64),
+            length_penalty=(0, 10),
+            no_repeat_ngram=(0, 1000),
+            min_tokens=(0, 1000),
+        )
+        if self.method == "greedy" and not self._is_plain:
+            msg = "decode.method must be 'beam' for what only beam search can do; got 'greedy'"
             raise ConfigError("E205", msg)
+
+    def changed(self, changes: Mapping[str, float]) -> DecodeOptions:
+        """Return these options with some changed; beam search where one of them needs that."""
+        beam = replace(self, method="beam", **cast("Any", changes))
+        return replace(beam, method="greedy") if beam._is_plain else beam
+
+    @property
+    def _is_plain(self) -> bool:
+        table = (self.beams, self.length_penalty, self.no_repeat_ngram, self.min_tokens)
+        return table == (1, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from edgedl.cli import bench_kernels
 from edgedl.cli.parser import add_json_option, new_parser, new_topic, print_json, print_next
+from edgedl.cli.search import add_beams_option, search_changes
 from edgedl.deps import explain_missing
 
 
@@ -68,6 +69,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--threads", type=int, default=1, metavar="N", help="threads of a session (default 1)"
     )
+    add_beams_option(parser)
     add_json_option(parser)
     parser.set_defaults(run=run)
 
@@ -86,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
         precisions=tuple(args.precision),
         frames=frames,
         threads=args.threads,
+        search=search_changes(args),
         backend=args.backend,
         allow_prebuilt_engine=args.allow_prebuilt_engine,
     )

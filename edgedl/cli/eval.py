@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgedl.cli.parser import add_json_option, new_parser, print_json
+from edgedl.cli.search import add_beams_option, search_changes
 from edgedl.deps import explain_missing
 from edgedl.errors import UsageError
 
@@ -45,6 +46,7 @@ def add(subparsers: Any) -> None:
         choices=("fail", "skip"),
         help="what to do about samples that cannot be read (default fail)",
     )
+    add_beams_option(parser)
     add_json_option(parser)
     parser.set_defaults(run=run)
 
@@ -98,7 +100,9 @@ def _eval_bundle(args: argparse.Namespace) -> tuple[Measurement, dict[str, str]]
 
 def _measure(args: argparse.Namespace, spec: Any, data: dict[str, Any], model: Any) -> Measurement:
     from edgedl.evaluate import open_evaluation
+    from edgedl.runtime.captioner import change_search
 
+    change_search(model, search_changes(args))
     if args.on_bad_sample and spec.task != "captioning":
         data["on_bad_sample"] = args.on_bad_sample
     evaluation = open_evaluation(spec, data, args.split, args.limit, args.data)

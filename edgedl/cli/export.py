@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgedl.cli.parser import add_json_option, new_parser, print_json, print_next
+from edgedl.cli.search import add_beams_option, search_changes
 from edgedl.deps import explain_missing
 from edgedl.printable import escaped
 
@@ -51,22 +52,19 @@ def add(subparsers: Any) -> None:
         dest="targets",
         action="append",
         metavar="TARGET",
-        help="cpu, rtx, here (the TensorRT of this machine), jetson-orin:jp6; repeatable "
-        "(default cpu)",
+        help="cpu (default), rtx, here (this machine's TensorRT), jetson-orin:jp6; repeatable",
     )
     parser.add_argument(
         "--precision",
         default="auto",
         metavar="P",
-        help="auto, or one that must be there, else the command fails: fp32, fp16, bf16, int8 "
-        "(default auto)",
+        help="auto, or one without which it fails: fp32, fp16, bf16, int8 (default auto)",
     )
     parser.add_argument(
         "--max-drop",
         default="1%",
         metavar="D%",
-        help="what may be lost against fp32: points of exact match and accuracies, percent of "
-        "other metrics (default 1%%)",
+        help="what may be lost: points of accuracies, percent of other metrics (default 1%%)",
     )
     parser.add_argument(
         "--held-out",
@@ -81,6 +79,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--explain", action="store_true", help="print what was tried and why it was decided so"
     )
+    add_beams_option(parser)
     add_json_option(parser)
     parser.set_defaults(run=run)
 
@@ -99,6 +98,7 @@ def run(args: argparse.Namespace) -> int:
         force=args.force,
         spec=args.spec,
         samples=args.calib,
+        search=search_changes(args),
     )
     bundle = export(args.source, args.out, options, _say)
     if args.json:

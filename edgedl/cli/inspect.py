@@ -143,7 +143,8 @@ def _facts(bundle: Bundle) -> Iterable[tuple[str, str]]:
     yield "size", f"{_size(bundle.size_bytes)} in {len(manifest.files) + 1} files"
     yield from _model_facts(bundle.model_spec)
     if decode := manifest.decode:
-        yield "captions", f"{decode.method} search, at most {decode.max_tokens} tokens"
+        search = "greedy search" if decode.method == "greedy" else f"search of {decode.beams} beams"
+        yield "captions", f"{search}, at most {decode.max_tokens} tokens"
     for engine in manifest.engines:
         yield "engine", f"{engine.file}, {engine.role} {engine.precision} for {engine.target}"
     for path, sidecar in cached_engines(bundle):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from edgedl.cli import answer
 from edgedl.cli.inspect import plain
 from edgedl.cli.parser import add_json_option, new_parser, print_next
+from edgedl.cli.search import add_beams_option, search_changes
 from edgedl.deps import explain_missing
 from edgedl.errors import UsageError
 
@@ -77,6 +78,7 @@ def add(subparsers: Any) -> None:
         "--last", action="store_true", default=None, help="of a table: the newest window only"
     )
     add_pipeline_options(parser)
+    add_beams_option(parser)
     add_json_option(parser)
     parser.set_defaults(run=run)
 
@@ -129,6 +131,7 @@ def leave_if_stuck(code: int) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     with explain_missing("running a bundle"):
+        from edgedl.runtime.captioner import change_search
         from edgedl.runtime.pipeline import load
     with load(
         args.bundle,
@@ -141,6 +144,7 @@ def _run(args: argparse.Namespace) -> int:
         are_videos = task == "clip-classification" and _holds_videos(Path(args.source))
         takes_pictures = pipeline.bundle.model_spec.image is not None
         _check_options(args, task, is_stream=takes_pictures and not are_videos)
+        change_search(pipeline.model, search_changes(args))
         if args.top is not None:
             pipeline.top = args.top
         if are_videos:

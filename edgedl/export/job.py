@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedl.bundle.manifest import DecodeOptions
+from edgedl.errors import UsageError
 from edgedl.evaluate import Evaluation, Measurement, Metric, main_metric
 from edgedl.export.calibrate import Calibration, calibration_of
 from edgedl.export.equalize import find_pairs
@@ -97,7 +98,13 @@ class Job:
     @cached_property
     def decode(self) -> DecodeOptions | None:
         """Return how captions are searched, None for other tasks."""
-        return DecodeOptions(max_tokens=MAX_TOKENS) if self.spec.task == "captioning" else None
+        if self.spec.task == "captioning":
+            return DecodeOptions(max_tokens=MAX_TOKENS).changed(self.options.search)
+        if self.options.search:
+            name = next(iter(self.options.search)).replace("_", "-")
+            msg = f"--{name} changes nothing for a model for {self.spec.task}; leave it out"
+            raise UsageError("E130", msg)
+        return None
 
     @cached_property
     def reported(self) -> Evaluation:

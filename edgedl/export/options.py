@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgedl.errors import UsageError
@@ -26,6 +27,7 @@ class ExportOptions:
         force: Replace a bundle that is there.
         spec: ``spec.toml`` of a model file, see ``model_origin.ModelNotes``.
         samples: Folder of a model file's samples, see ``model_origin.ModelOrigin``.
+        search: Names of ``DecodeOptions`` to values: how the bundle is to search captions.
     """
 
     targets: tuple[str, ...] = ("cpu",)
@@ -37,6 +39,7 @@ class ExportOptions:
     force: bool = False
     spec: Path | None = None
     samples: Path | None = None
+    search: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for target in self.targets:

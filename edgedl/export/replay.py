@@ -129,7 +129,7 @@ def _caption_steps(model: Captioner, tensors: Array) -> list[Feeds]:
         seen = model.encode(tensors[i : i + LOT])
         features, h, c = seen["features"], seen["h"], seen["c"]
         token = np.full(len(features), BOS, np.int64)
-        for _ in range(model.max_tokens):
+        for _ in range(model.search.max_tokens):
             feeds.append({"token": token, "h_in": h, "c_in": c, "features": features})
             out = model.step.run(feeds[-1])
             token = out["logits"].argmax(axis=1)
@@ -154,7 +154,7 @@ def _caption_margin(model: Captioner, tensor: Array) -> float:
     seen = model.encode(tensor)
     feeds = {"token": np.full(1, BOS, np.int64), "h_in": seen["h"], "c_in": seen["c"]}
     closest = float("inf")
-    for _ in range(model.max_tokens):
+    for _ in range(model.search.max_tokens):
         out = model.step.run({**feeds, "features": seen["features"]})
         second, first = np.sort(out["logits"][0])[-2:]
         closest = min(closest, float(first - second))

@@ -135,7 +135,7 @@ def _input(manifest: Manifest) -> str:
     if series := manifest.series:
         parts.append(f"windows of {series.window} rows of {len(series.inputs)} columns")
     if decode := manifest.decode:
-        parts.append(f"{decode.method} search")
+        parts.append(f"{decode.method} search" + f" of {decode.beams}" * (decode.beams > 1))
     return ", ".join(parts)
 
 

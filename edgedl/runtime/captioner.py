@@ -11,13 +11,15 @@ import numpy as np
 
 from edgedl.bundle import Expected, Given
 from edgedl.bundle.manifest import DecodeOptions
+from edgedl.errors import UsageError
 from edgedl.runtime.base import Pipeline, Result
-from edgedl.runtime.decode import Decoded, greedy
+from edgedl.runtime.decode import Decoded, beam, greedy
 from edgedl.runtime.preprocess import FramePreprocessor
 from edgedl.vocab import BOS, Vocab
 
 if TYPE_CHECKING:
     from edgedl.frame import Frame, PixelFormat
+    from edgedl.runtime.model import Model
     from edgedl.runtime.session import Array, Session
     from edgedl.spec import ModelSpec
 
@@ -30,6 +32,9 @@ class Captioner:
         sessions: ``encoder`` and ``step``.
         decode: How captions are searched.
         source_format: Pixel format of bare arrays.
+
+    Attributes:
+        search: How captions are searched; may be replaced at any time.
     """
 
     compared: tuple[str, ...] = ("features", "logits")
@@ -45,7 +50,7 @@ class Captioner:
         self.spec = spec
         self.encoder, self.step = sessions["encoder"], sessions["step"]
         self.vocab = Vocab(spec.tokens)
-        self.max_tokens = (decode or DecodeOptions()).max_tokens
+        self.search = decode or DecodeOptions()
         self.preprocess = FramePreprocessor(spec.image, source_format)
 
     def prepare(self, given: Given) -> Array:
@@ -68,9 +73,10 @@ class Captioner:
 
     def decode(self, seen: Mapping[str, Array]) -> list[Decoded]:
         """Return the captions of what ``encode`` saw."""
-        return greedy(
-            self.step, seen["features"], seen["h"], seen["c"], self.vocab, self.max_tokens
-        )
+        start = (self.step, seen["features"], seen["h"], seen["c"], self.vocab)
+        if self.search.method == "beam":
+            return beam(*start, self.search)
+        return greedy(*start, self.search.max_tokens)
 
     def captions(self, tensors: Array, lot: int = 64) -> list[Decoded]:
         """Caption any number of pictures (n, C, H, W).
@@ -84,6 +90,26 @@ class Captioner:
         return [text for i in lots for text in self.decode(self.encode(tensors[i : i + lot]))]
 
 
+def change_search(model: Model, changes: Mapping[str, float]) -> None:
+    """Search captions in another way than the bundle says.
+
+    Args:
+        model: A captioner, unless there are no changes.
+        changes: Names of ``DecodeOptions`` to values, e.g. ``{"beams": 5}``.
+
+    Raises:
+        UsageError: E130 the model is no captioner.
+        ConfigError: E205 a value is out of range.
+    """
+    if not changes:
+        return
+    if not isinstance(model, Captioner):
+        name = next(iter(changes)).replace("_", "-")
+        msg = f"--{name} changes nothing for a model for {model.spec.task}; leave it out"
+        raise UsageError("E130", msg)
+    model.search = model.search.changed(changes)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptionResult(Result):
     """What was seen in one frame.
@@ -91,10 +117,12 @@ class CaptionResult(Result):
     Attributes:
         log_prob: Natural log of the caption's probability; <= 0.
         is_complete: False when it was cut at the longest length.
+        alternatives: Other captions with their log-probabilities, best first, of beam search.
     """
 
     log_prob: float
     is_complete: bool
+    alternatives: tuple[tuple[str, float], ...] = ()
 
 
 class CaptionPipeline(Pipeline):
@@ -122,6 +150,7 @@ class CaptionPipeline(Pipeline):
             text=decoded.text,
             log_prob=decoded.log_prob,
             is_complete=decoded.is_complete,
+            alternatives=tuple((one.text, one.log_prob) for one in decoded.alternatives),
             stage_ms={
                 "preprocess": (preprocessed - started) / 1e6,
                 "encode": (encoded - preprocessed) / 1e6,

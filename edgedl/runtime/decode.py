@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgedl import _core
 from edgedl.errors import BundleError
 from edgedl.vocab import BOS, EOS
 
 if TYPE_CHECKING:
+    from edgedl.bundle.manifest import DecodeOptions
     from edgedl.runtime.session import Array, Session
     from edgedl.vocab import Vocab
 
@@ -25,12 +27,14 @@ class Decoded:
         log_prob: Sum of the natural log-probabilities of its tokens and, if it ended, of
             ``<eos>``; <= 0.
         is_complete: It ended by ``<eos>``, not because it was too long.
+        alternatives: Other complete captions that beam search kept, best first.
     """
 
     text: str
     ids: tuple[int, ...]
     log_prob: float
     is_complete: bool
+    alternatives: tuple[Decoded, ...] = ()
 
 
 def greedy(
@@ -76,6 +80,110 @@ def greedy(
     ]
 
 
+def beam(
+    step: Session, features: Array, h: Array, c: Array, vocab: Vocab, options: DecodeOptions
+) -> list[Decoded]:
+    """Search with several captions beside each other, see ``csrc/kernels/beam_step.h``.
+
+    A complete caption stays among the best until others push it out. The search for a picture ends
+    when all its captions are complete, or one of them is that no other can pass any more.
+
+    Args:
+        step: Session of the step graph, as for ``greedy``; its rows are the captions of all
+            pictures that are not complete.
+        features: What the encoder saw, (N, P, D).
+        h: Initial state, (N, H).
+        c: Initial cell, (N, H).
+        vocab: Words of the token ids.
+        options: How many captions, how they compete, and what they may not be.
+
+    Returns:
+        The best caption of each picture, with the others that are complete. Its log-probability
+        is that of softmax in float32, within 1e-6 of the exact one for each token.
+
+    Raises:
+        BundleError: E414 the network gives values that are not finite.
+    """
+    shape = len(features), options.beams
+    log_prob, score = np.full(shape, -np.inf), np.full(shape, -np.inf)
+    log_prob[:, 0] = 0.0
+    is_complete = np.zeros(shape, bool)
+    tokens = np.zeros((*shape, 0), np.int64)
+    is_written = log_prob == 0.0
+    pictures, seen = np.arange(len(features)), features
+    most = _length_penalty(options.max_tokens, options.length_penalty)
+    for length in range(1, options.max_tokens + 1):
+        if not is_written.any():
+            break
+        row = np.where(is_written, np.cumsum(is_written).reshape(shape) - 1, -1)
+        written = tokens[is_written]
+        token = written[:, -1] if length > 1 else np.full(len(written), BOS, np.int64)
+        out = step.run({"token": token, "h_in": h, "c_in": c, "features": seen})
+        parent, token, log_prob, score = _beam_step(
+            out["logits"], written, row, log_prob, score, options
+        )
+        was_complete = np.take_along_axis(is_complete, parent, axis=1)
+        row = np.take_along_axis(row, parent, axis=1)
+        tokens = np.take_along_axis(tokens, parent[..., None], axis=1)
+        tokens = np.concatenate([tokens, token[..., None]], axis=2)
+        is_complete = np.where(row >= 0, token == EOS, was_complete)
+        is_written = (row >= 0) & (token != EOS)
+        reach = np.where(is_written, log_prob, -np.inf).max(axis=1) / most
+        is_decided = np.where(is_complete, score, -np.inf).max(axis=1) > reach
+        is_written &= ~is_decided[:, None]
+        h, c = out["h_out"][row[is_written]], out["c_out"][row[is_written]]
+        if not np.array_equal(pictures, now := np.nonzero(is_written)[0]):
+            pictures, seen = now, features[now]
+    return [_best(vocab, *table) for table in zip(tokens, log_prob, is_complete, strict=True)]
+
+
+def _length_penalty(tokens: int, alpha: float) -> float:
+    """Return lp of Wu et al. 2016, arXiv:1609.08144, equation 14."""
+    return float(((5 + tokens) / 6) ** alpha)
+
+
+def _beam_step(
+    logits: Array,
+    written: Array,
+    row: Array,
+    log_prob: Array,
+    score: Array,
+    options: DecodeOptions,
+) -> tuple[Array, Array, Array, Array]:
+    """Return parent, token, log-probability and score (N, B) after one more token."""
+    length = written.shape[1] + 1
+    parent, token = np.empty_like(row), np.empty_like(row)
+    grown, new_score = np.empty_like(log_prob), np.empty_like(score)
+    _core.beam_step(
+        np.ascontiguousarray(logits, np.float32),
+        written,
+        row,
+        log_prob,
+        score,
+        parent,
+        token,
+        grown,
+        new_score,
+        end=EOS,
+        no_repeat=options.no_repeat_ngram,
+        may_end=length > options.min_tokens,
+        penalty=_length_penalty(length, options.length_penalty),
+    )
+    if (parent < 0).any():
+        raise _not_finite()
+    return parent, token, grown, new_score
+
+
+def _best(vocab: Vocab, tokens: Array, log_prob: Array, is_complete: Array) -> Decoded:
+    """Return the first of the captions of a picture, (B, T), best first."""
+    captions = [tuple(int(i) for i in row[row != EOS]) for row in tokens]
+    first, *others = (
+        Decoded(vocab.decode(ids), ids, float(log_prob[b]), bool(is_complete[b]))
+        for b, ids in enumerate(captions)
+    )
+    return replace(first, alternatives=tuple(one for one in others if one.is_complete))
+
+
 def most_probable(logits: Array) -> tuple[Array, Array]:
     """Return the first largest entry of each row (N, V), and the log of its probability.
 
@@ -87,6 +195,10 @@ def most_probable(logits: Array) -> tuple[Array, Array]:
     token = logits.argmax(axis=1)
     largest = np.take_along_axis(logits, token[:, None], axis=1).astype(np.float64)
     if not np.isfinite(largest).all():  # argmax finds a NaN before any number
-        msg = "self-test failed: expected finite logits, got NaN or infinity; export again"
-        raise BundleError("E414", msg)
+        raise _not_finite()
     return token, -np.log(np.exp(logits - largest).sum(axis=1))
+
+
+def _not_finite() -> BundleError:
+    msg = "self-test failed: expected finite logits, got NaN or infinity; export again"
+    return BundleError("E414", msg)

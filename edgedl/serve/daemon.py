@@ -10,14 +10,15 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiohttp import web
 
 from edgedl.errors import ConfigError
 from edgedl.runtime.base import Pipeline, check_takes_pictures
+from edgedl.runtime.captioner import change_search
 from edgedl.runtime.pipeline import load
 from edgedl.serve.app import Routes, make_app
 from edgedl.serve.camera import Camera
@@ -45,6 +46,7 @@ class ServeOptions:
         precision: As for ``edgedl.load``.
         threads: As for ``edgedl.load``.
         allow_prebuilt_engine: As for ``edgedl.load``.
+        search: As for ``edgedl.runtime.captioner.change_search``.
 
     Raises:
         ConfigError: E212 for a port that is none, E213 for an open address without consent.
@@ -57,6 +59,7 @@ class ServeOptions:
     precision: str = "auto"
     threads: int = 1
     allow_prebuilt_engine: bool = False
+    search: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -104,6 +107,7 @@ def serve(
         allow_prebuilt_engine=options.allow_prebuilt_engine,
     )
     check_takes_pictures(pipeline.bundle, "edgedl serve", TASKS)
+    change_search(pipeline.model, options.search)
     with pipeline, open_source(source, realtime=True, fail_fast=False) as frames:
         return asyncio.run(Daemon(pipeline, frames, options).run(on_ready))
 

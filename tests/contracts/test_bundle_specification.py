@@ -20,6 +20,7 @@ from tiny_kinds import FADES, HEAT, LETTERS, QUARTERS, WARMTH, write_bundle
 from edgedl.bundle import Bundle, Manifest
 from edgedl.bundle.manifest import (
     Calibration,
+    DecodeOptions,
     Engine,
     LayerRecord,
     PrecisionRecord,
@@ -196,7 +197,12 @@ def edited(table: dict[str, Any], change: Callable[[dict[str, Any]], object]) ->
         lambda t: t["image_spec"].update(std=[0.0, 1.0, 1.0]),
         lambda t: t["image_spec"].update(resize="lanczos"),
         lambda t: t["decode"].update(max_tokens=0),
-        lambda t: t["decode"].update(method="beam"),
+        lambda t: t["decode"].update(method="sample"),
+        lambda t: t["decode"].update(beams=5),
+        lambda t: t["decode"].update(min_tokens=1),
+        lambda t: t["decode"].update(method="beam", beams=65),
+        lambda t: t["decode"].update(method="beam", length_penalty=-0.1),
+        lambda t: t["decode"].update(method="beam", no_repeat_ngram=-1),
         lambda t: t["precisions"].update(int4=t["precisions"]["fp32"]),
         lambda t: t.update(precisions={}),
         lambda t: t["precisions"]["fp32"].update(quality={"exact": "good"}),
@@ -234,6 +240,17 @@ def test_parts_that_do_not_belong_to_the_task(
     with pytest.raises(EdgedlError, match=r"a model for captioning (needs image|has no clip)"):
         _ = Bundle(tiny_bundle, Manifest.parse(raw)).model_spec
     assert not CHECK.is_valid(json.loads(raw))
+
+
+def test_beam_search_and_what_older_bundles_say_of_decoding(table: dict[str, Any]) -> None:
+    for decode in (
+        {"method": "beam", "beams": 5, "length_penalty": 0.6, "no_repeat_ngram": 3},
+        {"method": "greedy", "max_tokens": 20},
+        {},
+    ):
+        raw = edited(table, lambda t, decode=decode: t.update(decode=decode))
+        assert Manifest.parse(raw).decode == DecodeOptions(**decode)
+        CHECK.validate(json.loads(raw))
 
 
 def test_keys_with_a_default_may_be_left_out(table: dict[str, Any]) -> None:

@@ -51,7 +51,7 @@ def test_each_kind(bundles: dict[str, Path], task: str) -> None:
 def test_a_captioner(tiny_bundle_master: Path) -> None:
     with load(tiny_bundle_master) as pipeline:
         assert type(pipeline) is kinds.CaptionPipeline
-        assert pipeline.model.max_tokens == 6
+        assert pipeline.model.search.max_tokens == 6
 
 
 @pytest.mark.parametrize("task", SPECS)
