@@ -236,3 +236,24 @@ def test_other_models_have_nothing_to_search() -> None:
     change_search(Other(), {})  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=r"--beams changes nothing for a model for classification"):
         change_search(Other(), {"beams": 5})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("second", "text"), [(-1.18, ""), (-1.15, "w0")])
+def test_the_length_penalty_is_that_of_the_paper(second: float, text: str) -> None:
+    """Two tokens win against one of -1 where they have more than -7 / 6."""
+
+    class Fixed(Step):
+        def run(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
+            out = super().run(feeds)
+            count = len(self.vocab)
+            rest = (1 - math.exp(-1) - math.exp(second)) / (count - 2)
+            first = np.full(count, math.log(rest), np.float32)
+            first[EOS], first[self.vocab.tokens.index("w0")] = -1, second
+            ends = np.full(count, -50, np.float32)
+            ends[EOS] = 0
+            out["logits"] = np.stack([first if t == BOS else ends for t in feeds["token"]])
+            return out
+
+    step = Fixed(0, words=60)
+    options = DecodeOptions(method="beam", beams=3, length_penalty=1)
+    assert beam(step, *state(1), step.vocab, options)[0].text == text
