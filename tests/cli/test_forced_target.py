@@ -38,7 +38,7 @@ def test_a_target_that_is_not_there_is_one_line_and_a_wrong_usage(
 
 
 def test_a_target_that_is_there_answers_alike(
-    tiny_bundle: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EDGEDL_FORCE_TARGET", _core.cpu_targets()[-1])
     assert edgedl("verify", tiny_bundle).returncode == 0

@@ -11,7 +11,9 @@ import numpy as np
 from edgedl import _core
 from edgedl.bench.kernels.case import (
     Array,
+    Call,
     Case,
+    Check,
     Contender,
     Trial,
     at_least,
@@ -33,6 +35,19 @@ def output_cases() -> list[Case]:
             what="a float32 image 3×512×512 in -1..1 → rgb8 512×512",
             checked_against="NumPy definition, bit for bit; OpenCV within a level",
             make=_denormalize,
+        ),
+        Case(
+            name="softmax-top-k/64x1000",
+            what="the 5 likeliest of 1000 classes of each of 64 pictures",
+            checked_against="NumPy: the same classes, probabilities within 1e-6",
+            make=_softmax_top_k,
+        ),
+        Case(
+            name="beam-step/5x10000",
+            what="a step of beam search: 5 beams, 10 000 words",
+            checked_against="NumPy: the same words, log-probabilities within 1e-5",
+            make=_beam_step,
+            bounds=(at_least(5, NUMPY),),
         ),
         _nms_case("nms/25200", "a score above 0.25 for one in five", 0.25, 0.05),
         _nms_case("nms/25200-all", "all with a score above the threshold", 0.0, 0.0),
@@ -120,3 +135,71 @@ def _boxes(rng: np.random.Generator, lowest: float) -> _Boxes:
     scores = (lowest + 1e-3 + (1 - lowest) * rng.random(count) ** 5).astype(np.float32)
     exact = corners.astype(np.float64)
     return corners, scores, np.concatenate([exact[:, :2], exact[:, 2:] - exact[:, :2]], axis=1)
+
+
+# ---- words and classes --------------------------------------------------------------------------
+
+_BEAMS, _WORDS = 5, 10_000
+_ROWS, _CLASSES, _TOP = 64, 1000, 5
+
+
+def _softmax_top_k() -> Trial:
+    logits = np.random.default_rng(6).normal(0, 3, (_ROWS, _CLASSES)).astype(np.float32)
+    probabilities = np.empty((_ROWS, _TOP), np.float32)
+    indices = np.empty((_ROWS, _TOP), np.int64)
+
+    def ours(logits: Array) -> tuple[Array, ...]:
+        _core.softmax_top_k(logits, probabilities, indices)
+        return indices, probabilities
+
+    def numpy(logits: Array) -> tuple[Array, ...]:
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        likely = powers / powers.sum(axis=1, keepdims=True)
+        some = np.argpartition(-likely, _TOP, axis=1)[:, :_TOP]
+        order = np.argsort(-np.take_along_axis(likely, some, axis=1), axis=1)
+        best = np.take_along_axis(some, order, axis=1)
+        return best, np.take_along_axis(likely, best, axis=1)
+
+    return Trial(
+        inputs=enough(logits, lambda index: np.roll(logits, 7 * index)),
+        ours=Contender(ours, _all_within(numpy, 1e-6)),
+        others={NUMPY: Contender(numpy)},
+        bytes=logits.nbytes + probabilities.nbytes + indices.nbytes,
+    )
+
+
+def _beam_step() -> Trial:
+    rng = np.random.default_rng(7)
+    logits = rng.normal(0, 3, (_BEAMS, _WORDS)).astype(np.float32)
+    log_prob, score = np.log(rng.random((1, _BEAMS))), np.zeros((1, _BEAMS))
+    history, row = np.zeros((_BEAMS, 1), np.int64), np.arange(_BEAMS)[np.newaxis]
+    parent, token = (np.empty((1, _BEAMS), np.int64) for _ in range(2))
+    new_log_prob, new_score = (np.empty((1, _BEAMS)) for _ in range(2))
+    made = (parent, token, new_log_prob)
+
+    def ours(logits: Array) -> tuple[Array, ...]:
+        given = (logits, history, row, log_prob, score)
+        _core.beam_step(*given, *made, new_score, end=_WORDS - 1, may_end=False)
+        return made
+
+    def numpy(logits: Array) -> tuple[Array, ...]:
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        logs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        logs[:, -1] = -np.inf
+        total = (logs + log_prob.T).ravel()
+        some = np.argpartition(total, -_BEAMS)[-_BEAMS:]
+        best = some[np.argsort(-total[some])][np.newaxis]
+        return best // _WORDS, best % _WORDS, total[best]
+
+    return Trial(
+        inputs=enough(logits, lambda index: np.roll(logits, 7 * index)),
+        ours=Contender(ours, _all_within(numpy, 1e-5)),
+        others={NUMPY: Contender(numpy)},
+        bytes=logits.nbytes,
+    )
+
+
+def _all_within(definition: Call, distance: float) -> Check:
+    """Return the check that arrays of the same shape are near those of ``definition``."""
+    check = within(lambda given: np.stack(definition(given)).astype(np.float64), distance)
+    return lambda result, given: check(np.stack(result).astype(np.float64), given)
