@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from edgedl.cli import bench_kernels
-from edgedl.cli.parser import add_json_option, new_parser, new_topic, print_json, print_next
+from edgedl.cli.parser import (
+    add_backend_options,
+    add_json_option,
+    new_parser,
+    new_topic,
+    print_json,
+    print_next,
+)
 from edgedl.cli.search import add_beams_option, search_changes
 from edgedl.deps import explain_missing
 
@@ -47,16 +54,7 @@ def add(subparsers: Any) -> None:
         metavar="P",
         help="fp32, fp16, bf16, int8; repeatable (default: those meant for this machine)",
     )
-    parser.add_argument(
-        "--backend",
-        default="auto",
-        help="onnxruntime, tensorrt, tensorrt_rtx (default: auto, which is onnxruntime)",
-    )
-    parser.add_argument(
-        "--allow-prebuilt-engine",
-        action="store_true",
-        help="load an engine that came inside the bundle: it is code, trust who made it",
-    )
+    add_backend_options(parser)
     parser.add_argument(
         "--frames",
         type=int,

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgedl.cli.parser import add_json_option, new_parser, print_json
+from edgedl.cli.parser import add_backend_options, add_json_option, new_parser, print_json
 from edgedl.cli.search import add_beams_option, search_changes
 from edgedl.deps import explain_missing
 from edgedl.errors import UsageError
@@ -34,12 +34,7 @@ def add(subparsers: Any) -> None:
         "--split", default="test", choices=("train", "val", "test"), help="(default test)"
     )
     parser.add_argument("--precision", default="auto", help="of a bundle: fp32, fp16, bf16, int8")
-    parser.add_argument("--backend", default="auto", help="what runs a bundle (default auto)")
-    parser.add_argument(
-        "--allow-prebuilt-engine",
-        action="store_true",
-        help="load an engine that came inside the bundle: it is code, trust who made it",
-    )
+    add_backend_options(parser)
     parser.add_argument("--limit", type=int, metavar="N", help="at most so many samples")
     parser.add_argument(
         "--on-bad-sample",

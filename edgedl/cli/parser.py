@@ -81,6 +81,23 @@ def new_topic(parser: Parser, name: str, summary: str, example: str) -> Parser:
     return made
 
 
+def add_backend_options(
+    parser: argparse.ArgumentParser, default: str = "auto, which is onnxruntime"
+) -> None:
+    """Add what says which runtime runs a bundle, and whether engines that came with it may."""
+    parser.add_argument(
+        "--backend",
+        default="auto",
+        metavar="NAME",
+        help=f"onnxruntime, tensorrt, tensorrt_rtx (default: {default})",
+    )
+    parser.add_argument(
+        "--allow-prebuilt-engine",
+        action="store_true",
+        help="load an engine that came inside the bundle: it is code, trust who made it",
+    )
+
+
 def add_json_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--json [PATH]``: standard output without a path."""
     parser.add_argument(

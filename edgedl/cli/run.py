@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgedl.cli import answer
 from edgedl.cli.inspect import plain
-from edgedl.cli.parser import add_json_option, new_parser, print_next
+from edgedl.cli.parser import add_backend_options, add_json_option, new_parser, print_next
 from edgedl.cli.search import add_beams_option, search_changes
 from edgedl.deps import explain_missing
 from edgedl.errors import UsageError
@@ -85,16 +85,7 @@ def add(subparsers: Any) -> None:
 
 def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
     """Add what ``edgedl.load`` can be told."""
-    parser.add_argument(
-        "--backend",
-        default="auto",
-        help="onnxruntime, tensorrt, tensorrt_rtx (default: auto, which is onnxruntime)",
-    )
-    parser.add_argument(
-        "--allow-prebuilt-engine",
-        action="store_true",
-        help="load an engine that came inside the bundle: it is code, trust who made it",
-    )
+    add_backend_options(parser)
     parser.add_argument(
         "--precision", default="auto", help="fp32, fp16, bf16, int8 (default: auto)"
     )

@@ -6,7 +6,13 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from edgedl.cli.inspect import plain
-from edgedl.cli.parser import add_json_option, new_parser, print_json, print_next
+from edgedl.cli.parser import (
+    add_backend_options,
+    add_json_option,
+    new_parser,
+    print_json,
+    print_next,
+)
 from edgedl.deps import explain_missing
 
 if TYPE_CHECKING:
@@ -23,11 +29,7 @@ def add(subparsers: Any) -> None:
     )
     parser.add_argument("bundle", help="folder of the bundle, NAME.edge")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
-    parser.add_argument(
-        "--allow-prebuilt-engine",
-        action="store_true",
-        help="run the engines that came inside the bundle: they are code, trust who made them",
-    )
+    add_backend_options(parser, default="auto, which is all that this machine has")
     add_json_option(parser)
     parser.set_defaults(run=run)
 
@@ -36,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     """Verify, print what passed, and fail with E414 if something did not."""
     with explain_missing("verifying"):
         from edgedl.runtime.verify import verify
-    report = verify(args.bundle, args.threads, args.allow_prebuilt_engine)
+    report = verify(args.bundle, args.threads, args.allow_prebuilt_engine, args.backend)
     if args.json:
         print_json(report.to_json(), args.json)
     if args.json != "-":

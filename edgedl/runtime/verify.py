@@ -15,7 +15,7 @@ from edgedl.errors import BundleError, EdgedlError
 from edgedl.printable import escaped
 from edgedl.runtime.engine_file import NOT_BUILT, cached_engines
 from edgedl.runtime.pipeline import Pipeline, load
-from edgedl.runtime.session import BACKENDS, ENGINE_BACKENDS, Array, relative_error
+from edgedl.runtime.session import BACKENDS, ENGINE_BACKENDS, Array, check_backend, relative_error
 from edgedl.version import VERSION
 
 Status = Literal["PASS", "FAIL", "NOT RUN"]
@@ -106,7 +106,12 @@ class VerifyReport:
             raise BundleError("E414", msg)
 
 
-def verify(path: Path | str, threads: int = 1, allow_prebuilt_engine: bool = False) -> VerifyReport:
+def verify(
+    path: Path | str,
+    threads: int = 1,
+    allow_prebuilt_engine: bool = False,
+    backend: str = "auto",
+) -> VerifyReport:
     """Replay a bundle's golden set on every runtime of this machine.
 
     The samples are prepared as a user's are, and what the network gets must match bit for bit; the
@@ -118,15 +123,18 @@ def verify(path: Path | str, threads: int = 1, allow_prebuilt_engine: bool = Fal
         threads: CPU threads of one inference.
         allow_prebuilt_engine: Where none was built here, run the engines that came inside the
             bundle. They are code: only from somebody you trust.
+        backend: The only runtime to try; ``"auto"`` for all.
 
     Raises:
+        UsageError: E120 there is no such runtime.
         EdgedlError: The bundle cannot be opened, or is wrong; what it computes wrongly, and which
             graphs this machine's runtimes cannot run, is in the report.
     """
+    only = BACKENDS if backend == "auto" else (check_backend(backend),)
     bundle = Bundle.open(path)
     golden = bundle.golden()
     rows: list[VerifyRow] = []
-    for backend, precision in (*_graphs_to_try(bundle), *_engines_to_try(bundle)):
+    for backend, precision in _to_try(bundle, only):
         try:
             pipeline = load(
                 bundle,
@@ -146,6 +154,15 @@ def verify(path: Path | str, threads: int = 1, allow_prebuilt_engine: bool = Fal
             rows.append(verify_graphs(pipeline, golden))
     machine = {"platform": platform.platform(), "machine": platform.machine()}
     return VerifyReport(str(path), bundle.manifest.digest, tuple(rows), machine)
+
+
+def _to_try(bundle: Bundle, only: Sequence[str]) -> list[tuple[str, str]]:
+    """Return backend and precision of what is there for some runtimes.
+
+    Of a single one that has nothing, ``auto``, so that the reason is told.
+    """
+    pairs = [*_graphs_to_try(bundle), *_engines_to_try(bundle)]
+    return [pair for pair in pairs if pair[0] in only] or [(name, "auto") for name in only]
 
 
 def _graphs_to_try(bundle: Bundle) -> list[tuple[str, str]]:

@@ -24,6 +24,16 @@ def test_verify(tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert out.err == f"next: edgedl run {tiny_bundle} SOURCE\n"
 
 
+def test_verify_of_one_runtime(tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(tiny_bundle), "--backend", "onnxruntime", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert {row["backend"] for row in rows} == {"prepare", "onnxruntime"}
+    assert main(["verify", str(tiny_bundle), "--backend", "tensorrt_rtx"]) == 4
+    assert "NOT RUN" in capsys.readouterr().out
+    assert main(["verify", str(tiny_bundle), "--backend", "onnx"]) == 2
+    assert "error[E120]" in capsys.readouterr().err
+
+
 def test_verify_json(tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(tiny_bundle), "--json"]) == 0
     table = json.loads(capsys.readouterr().out)

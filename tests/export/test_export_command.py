@@ -10,7 +10,7 @@ import pytest
 from edgedl.cli import export as verb
 from edgedl.cli.parser import Parser
 from edgedl.errors import BundleError, UsageError
-from edgedl.export import pipeline
+from edgedl.export import gate, lint_rules, pipeline
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +89,20 @@ def test_names_are_not_read_as_markup(
     printed = capsys.readouterr().out
     assert f"report: {out / 'report.html'}\n" in printed
     assert "[/b].edge: quality on" in "".join(printed.split("\n")).replace("  ", "")
+
+
+def test_the_table_says_why_an_engine_is_missing(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    refused = {**lint_rules.UNREAD_BY, "trt10": frozenset({"Conv"})}
+    monkeypatch.setattr(lint_rules, "UNREAD_BY", refused)
+    monkeypatch.setattr(gate, "precisions_of", lambda _: ("fp32",))
+    words = ("--held-out", "16", "--for", "cpu", "--for", "jetson-orin:jp6", "--explain")
+    args = parse(str(run_folder), "--out", str(tmp_path / "x.edge"), *words)
+    assert args.run(args) == 0
+    printed = capsys.readouterr().out
+    reason = "no engine for jetson-orin:jp6: encoder.fp32.onnx is not for TensorRT 10.3"
+    assert printed.count(reason) == 2  # below the table, and by --explain
 
 
 def test_table_for_people(
