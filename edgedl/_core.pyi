@@ -126,3 +126,13 @@ def softmax_top_k_cuda(
     """Queue the kernels for arrays on a GPU. Not yet run on a GPU."""
 
 def softmax_top_k_workspace_bytes(rows: int, width: int, count: int) -> int: ...
+def frame_difference(
+    pixels: object,
+    previous: object,
+    box: int,
+    weights: tuple[int, int, int],
+    threshold: int,
+    dilate: int,
+    emulated_order: int = -1,
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Return blurred and changed; see ``csrc/kernels/frame_difference.h``."""

@@ -3,6 +3,7 @@
 #include "bindings/beam_step.h"
 #include "bindings/denormalize.h"
 #include "bindings/detection.h"
+#include "bindings/frame_difference.h"
 #include "bindings/postprocess_cuda.h"
 #include "bindings/preprocess.h"
 #include "bindings/softmax_top_k.h"
@@ -27,6 +28,7 @@ PYBIND11_MODULE(_core, m) {
   edgedl::bind_denormalize(m);
   edgedl::bind_postprocess_cuda(m);
   edgedl::bind_detection(m);
+  edgedl::bind_frame_difference(m);
   edgedl::bind_softmax_top_k(m);
   edgedl::bind_beam_step(m);
 }

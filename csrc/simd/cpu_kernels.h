@@ -3,6 +3,7 @@
 
 #include "kernels/best_class_cpu.h"
 #include "kernels/denormalize_cpu.h"
+#include "kernels/frame_difference_cpu.h"
 #include "kernels/nms_cpu.h"
 #include "kernels/preprocess_area_cpu.h"
 #include "kernels/preprocess_cpu.h"
@@ -16,6 +17,7 @@ struct CpuKernels {
   bool (*supported)();
   DenormalizePixels denormalize_gray;
   DenormalizePixels denormalize_color;
+  SumRows sum_rows;
   AreaAcrossRows area_across_rows;
   AreaDown area_down;
   AreaRound area_round;

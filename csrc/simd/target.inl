@@ -17,6 +17,7 @@ namespace edgedl::EDGEDL_TARGET {
 
 #include "kernels/best_class_cpu.inl"
 #include "kernels/denormalize_cpu.inl"
+#include "kernels/frame_difference_cpu.inl"
 #include "kernels/nms_cpu.inl"
 #include "kernels/preprocess_area_cpu.inl"
 #include "kernels/preprocess_color_cpu.inl"
@@ -38,6 +39,7 @@ const CpuKernels kernels{
     &supported,
     &denormalize_gray,
     &denormalize_color,
+    &sum_rows,
     &area_across_rows,
     &area_down,
     &area_round,

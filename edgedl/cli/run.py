@@ -23,6 +23,7 @@ from edgedl.errors import UsageError
 if TYPE_CHECKING:
     from edgedl.frame import Frame
     from edgedl.runtime.base import Result
+    from edgedl.stream.motion import MotionGate
     from edgedl.stream.sink import Sink
     from edgedl.stream.source import Source
 
@@ -31,6 +32,7 @@ _PICTURES = ("captioning", "classification", "clip-classification")
 _USES = {
     "realtime": _PICTURES,
     "max_frames": _PICTURES,
+    "motion": _PICTURES,
     "top": ("classification", "clip-classification", "text-classification"),
     "length": ("text-generation",),
     "temperature": ("text-generation",),
@@ -77,10 +79,22 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--last", action="store_true", default=None, help="of a table: the newest window only"
     )
+    add_motion_option(parser)
     add_pipeline_options(parser)
     add_beams_option(parser)
     add_json_option(parser)
     parser.set_defaults(run=run)
+
+
+def add_motion_option(parser: argparse.ArgumentParser) -> None:
+    """Add the motion gate."""
+    parser.add_argument(
+        "--motion",
+        type=float,
+        metavar="FRACTION",
+        help="answer a frame only if more than this share of it (0 to 1) changed since the last "
+        "one answered",
+    )
 
 
 def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
@@ -183,17 +197,19 @@ def _holds_videos(path: Path) -> bool:
 def _stream(args: argparse.Namespace, pipeline: Any) -> int:
     """Answer the frames of a source."""
     from edgedl.stream.captions import caption_source
+    from edgedl.stream.motion import motion_gate
     from edgedl.stream.source import open_source
 
     stop = threading.Event()
+    gate = motion_gate(args.motion, pipeline.bundle.model_spec)
     with ExitStack() as stack:
         source = stack.enter_context(open_source(args.source, realtime=bool(args.realtime)))
         stack.enter_context(_on_signals(stop))
         sinks = [stack.enter_context(sink) for sink in _sinks(args)]
-        done = caption_source(pipeline, source, sinks, args.max_frames, stop)
+        done = caption_source(pipeline, source, sinks, args.max_frames, stop, gate)
         if stop.is_set() and not source.live:
             raise KeyboardInterrupt  # a file that was not read to its end: no video of half of it
-    _print_summary(source, done)
+    _print_summary(source, done, gate)
     clip = pipeline.bundle.model_spec.clip
     if clip and not done:
         needed = (clip.frames - 1) * clip.every + 1
@@ -264,9 +280,10 @@ def _on_signals(stop: threading.Event) -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
-def _print_summary(source: Source, done: int) -> None:
+def _print_summary(source: Source, done: int, gate: MotionGate | None) -> None:
     status = source.status()
+    still = f"{gate.held_back} without motion, " if gate else ""
     print(
-        f"{done} frames answered, {status.dropped} dropped, {status.corrupt} damaged",
+        f"{done} frames answered, {still}{status.dropped} dropped, {status.corrupt} damaged",
         file=sys.stderr,
     )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edgedl.runtime.base import Result
     from edgedl.serve.camera import Camera
     from edgedl.serve.events import EventRing
+    from edgedl.stream.motion import MotionGate
 
 TAKE_TIMEOUT_S = 0.2
 
@@ -28,6 +29,7 @@ class Captioner:
         events: Where captions go.
         on_caption: Called in the worker's thread after each caption.
         on_death: Called when the thread ends by an exception.
+        gate: Holds back frames in which nothing moved; None lets all pass.
     """
 
     def __init__(
@@ -37,11 +39,13 @@ class Captioner:
         events: EventRing,
         on_caption: Callable[[], None],
         on_death: Callable[[str, BaseException], None],
+        gate: MotionGate | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._camera = camera
         self._events = events
         self._on_caption = on_caption
+        self._gate = gate
         self._rate = Rate()
         self._is_warm = False
         self._newest: Result | None = None
@@ -69,6 +73,7 @@ class Captioner:
             "precision": self._pipeline.precision,
             "backend": self._pipeline.backend,
             "captions": self._events.last_id,
+            "held_back": 0 if self._gate is None else self._gate.held_back,
             "per_s": round(self._rate.per_s(), 2),
             "latency_ms": round(sum(stages.values()), 2) if stages else None,
         }
@@ -81,7 +86,7 @@ class Captioner:
                 self._is_warm = True
             return
         frame = self._camera.take(TAKE_TIMEOUT_S)
-        if frame is None:
+        if frame is None or (self._gate is not None and not self._gate(frame).passes):
             return
         result = self._pipeline(frame)
         if result is None:  # a clip is not full yet

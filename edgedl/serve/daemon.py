@@ -26,6 +26,7 @@ from edgedl.serve.captioner import Captioner
 from edgedl.serve.clients import Clients
 from edgedl.serve.events import EventRing
 from edgedl.serve.guard import is_loopback
+from edgedl.stream.motion import MotionGate, motion_gate
 from edgedl.stream.source import Source, open_source
 
 BUG = 70
@@ -47,6 +48,8 @@ class ServeOptions:
         threads: As for ``edgedl.load``.
         allow_prebuilt_engine: As for ``edgedl.load``.
         search: As for ``edgedl.runtime.captioner.change_search``.
+        motion: Caption a frame only if more than this share of it changed since the last one that
+            was captioned, in [0, 1); None captions every frame.
 
     Raises:
         ConfigError: E212 for a port that is none, E213 for an open address without consent.
@@ -60,6 +63,7 @@ class ServeOptions:
     threads: int = 1
     allow_prebuilt_engine: bool = False
     search: Mapping[str, float] = field(default_factory=dict)
+    motion: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -108,17 +112,25 @@ def serve(
     )
     check_takes_pictures(pipeline.bundle, "edgedl serve", TASKS)
     change_search(pipeline.model, options.search)
+    gate = motion_gate(options.motion, pipeline.bundle.model_spec)
     with pipeline, open_source(source, realtime=True, fail_fast=False) as frames:
-        return asyncio.run(Daemon(pipeline, frames, options).run(on_ready))
+        return asyncio.run(Daemon(pipeline, frames, options, gate).run(on_ready))
 
 
 class Daemon:
     """One run of the daemon."""
 
-    def __init__(self, pipeline: Pipeline, source: Source, options: ServeOptions) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        source: Source,
+        options: ServeOptions,
+        gate: MotionGate | None = None,
+    ) -> None:
         self._pipeline = pipeline
         self._source = source
         self._options = options
+        self._gate = gate
         self._exit_code = 0
         self._ended = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -129,7 +141,9 @@ class Daemon:
         clients = Clients()
         events = EventRing()
         camera = Camera(self._source, clients.wake, self._on_death)
-        captioner = Captioner(self._pipeline, camera, events, clients.wake, self._on_death)
+        captioner = Captioner(
+            self._pipeline, camera, events, clients.wake, self._on_death, self._gate
+        )
         app = make_app(Routes(camera, captioner, events, clients))
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, keepalive_timeout=15.0)
         await runner.setup()

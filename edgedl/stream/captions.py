@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edgedl.frame import Frame
     from edgedl.runtime.base import Result
+    from edgedl.stream.motion import MotionGate
     from edgedl.stream.sink import Sink
     from edgedl.stream.status import Source
 
@@ -21,6 +22,7 @@ def caption_source(
     sinks: Sequence[Sink],
     max_frames: int | None = None,
     stop: threading.Event | None = None,
+    gate: MotionGate | None = None,
 ) -> int:
     """Put the frames of ``source`` through a pipeline into ``sinks`` until it ends.
 
@@ -30,6 +32,7 @@ def caption_source(
         sinks: Each gets every result.
         max_frames: End after this many; None for no limit.
         stop: Set it from another thread or a signal handler to end early.
+        gate: Holds back frames in which nothing moved; it counts them. None lets all pass.
 
     Returns:
         Number of results: fewer than frames where one takes several of them.
@@ -41,8 +44,10 @@ def caption_source(
         frame = source.read(READ_TIMEOUT_S)
         if frame is None:
             continue
-        result = pipeline(frame)
         taken += 1
+        if gate is not None and not gate(frame).passes:
+            continue
+        result = pipeline(frame)
         if result is None:
             continue
         done += 1

@@ -12,6 +12,7 @@ from edgedl.frame import Frame
 from edgedl.runtime.pipeline import load
 from edgedl.serve.captioner import Captioner
 from edgedl.serve.events import EventRing
+from edgedl.stream.motion import MotionGate
 
 
 class Camera:
@@ -49,3 +50,19 @@ def test_the_warmup_runs_all_graphs_and_stays_out_of_the_clip(tmp_path: Path) ->
         while camera.frames:
             captioner._step()
     assert [event.frame.index for event in events.since(0)] == [4, 6, 8]
+
+
+def test_frames_without_motion_are_held_back_and_counted(new_pipeline: Any) -> None:
+    events, camera = EventRing(), Camera()
+    camera.frames = [
+        Frame(np.full((90, 160, 3), level, np.uint8), index=i)
+        for i, level in enumerate((50, 50, 200, 200, 202, 50))
+    ]
+    captioner = Captioner(
+        new_pipeline(), camera, events, lambda: None, lambda *_: None, MotionGate()
+    )
+    captioner._step()  # the warmup
+    while camera.frames:
+        captioner._step()
+    assert [event.frame.index for event in events.since(0)] == [0, 2, 5]
+    assert captioner.facts()["held_back"] == 3

@@ -7,6 +7,8 @@ import subprocess
 from pathlib import Path
 
 import av
+import cv2
+import numpy as np
 import pytest
 from servers.command import COMMAND, edgedl
 from servers.processes import closed_port, read_line
@@ -24,6 +26,18 @@ def test_text_lines(tiny_bundle: Path, clip: Path) -> None:
     ]  # fmt: skip
     assert "4 frames answered" in done.stderr
     assert f"next: edgedl serve {tiny_bundle}" in done.stderr
+
+
+def test_frames_without_motion_get_no_line(tiny_bundle: Path, tmp_path: Path) -> None:
+    for i, level in enumerate((40, 40, 41, 200, 200)):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((90, 160, 3), level, np.uint8))
+    done = edgedl("run", tiny_bundle, tmp_path, "--json", "--motion", 0.01)
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["frame"] for line in done.stdout.splitlines()] == [0, 3]
+    assert "2 frames answered, 3 without motion" in done.stderr
+    done = edgedl("run", tiny_bundle, tmp_path, "--motion", 1)
+    assert done.returncode == 2
+    assert "error[E218] motion must be a fraction in [0, 1); got 1.0" in done.stderr
 
 
 def test_json_lines_of_the_real_clip(tiny_bundle: Path, real_clip: Path) -> None:
