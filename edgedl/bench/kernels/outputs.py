@@ -49,6 +49,12 @@ def output_cases() -> list[Case]:
             make=_beam_step,
             bounds=(at_least(5, NUMPY),),
         ),
+        Case(
+            name="best-class/80x8400",
+            what="the best of 80 classes of each of 8400 anchors",
+            checked_against="NumPy, bit for bit",
+            make=_best_class,
+        ),
         _nms_case("nms/25200", "a score above 0.25 for one in five", 0.25, 0.05),
         _nms_case("nms/25200-all", "all with a score above the threshold", 0.0, 0.0),
     ]
@@ -91,7 +97,28 @@ def _denormalized(images: Array) -> Array:
     return np.ascontiguousarray(np.rint(values.clip(0, 255)).astype(np.uint8).transpose(0, 2, 3, 1))
 
 
-# ---- nms ----------------------------------------------------------------------------------------
+# ---- detections ----------------------------------------------------------------------------------
+
+_BOX = 4  # the values of an anchor that stand before its classes
+
+
+def _best_class() -> Trial:
+    output = np.random.default_rng(4).random((_BOX + 80, 8400), np.float32)
+
+    def ours(output: Array) -> tuple[Array, ...]:
+        return _core.best_class(output, False, _BOX, -1, 0.25)
+
+    def numpy(output: Array) -> tuple[Array, ...]:
+        classes = output[_BOX:].argmax(axis=0)
+        return np.take_along_axis(output[_BOX:], classes[np.newaxis], axis=0)[0], classes
+
+    return Trial(
+        inputs=enough(output, lambda index: np.roll(output, 7 * index)),
+        ours=Contender(ours, _all_within(numpy, 0)),
+        others={NUMPY: Contender(numpy)},
+        bytes=output[_BOX:].nbytes + output.shape[1] * 8,
+    )
+
 
 _IOU = 0.45
 _Boxes = tuple[Array, Array, Array]
