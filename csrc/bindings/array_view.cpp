@@ -66,9 +66,11 @@ bool ArrayView::has_dtype(const char* name) const {
 }
 
 bool ArrayView::is_packed() const {
+  for (int i = 0; i < ndim; ++i) {
+    if (shape[i] == 0) return true;  // whatever its strides: NumPy makes them 0
+  }
   py::ssize_t expected = item_bytes;
   for (int i = ndim - 1; i >= 0; --i) {
-    if (shape[i] == 0) return true;
     if (shape[i] != 1 && strides[i] != expected) return false;
     expected *= shape[i];
   }
