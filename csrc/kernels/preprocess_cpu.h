@@ -24,6 +24,24 @@ struct Channels {
   std::ptrdiff_t of[3];
 };
 
+// 32 pixels of a line, for targets that permute whole vectors of bytes. With p the neighbour that
+// weighs more and q the other one, at most 1024,
+//   (p * weight_p + q * weight_q) >> 4 = 128 p + ((128 (p - q) * -32 weight_q) >> 16)
+// which takes 16-bit numbers only.
+struct LinearBlock {
+  static constexpr int kPixels = 32;
+  enum Kind {
+    kTogether,  // all pixels in 64 bytes at from[0] and 64 at from[1]
+    kHalves,    // as kTogether for the first 16; the others at from[2] and from[3]
+    kApart,     // 8 bytes at each of from[0..31], one half after the other
+  } kind;
+  std::int32_t from[kPixels];
+  // Where the bytes of the first channel are, in the odd places; even ones are not used.
+  // kTogether: every p, then every q; else p and q of the first half, then of the second.
+  std::uint8_t place[4 * kPixels];
+  std::int16_t weight[kPixels];  // -32 weight_q
+};
+
 // For each pixel of a line the byte offset of the first of two neighbours of the source, and their
 // weights: weight0 | weight1 << 16. Both arrays have `pitch` entries.
 struct LinearTable {
@@ -33,6 +51,7 @@ struct LinearTable {
   int next;   // bytes from the first neighbour to the second; 0 in a source of one column
   const std::int32_t* offset;
   const std::uint32_t* weights;
+  const LinearBlock* blocks;  // or nullptr: not for a row this narrow
 };
 
 // One row interpolated across: 0..32640, a run of table.pitch per channel.

@@ -1,6 +1,7 @@
 #include "kernels/preprocess_linear.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace edgedl {
 namespace {
@@ -9,14 +10,21 @@ int bytes_per_pixel(const PreprocessPlan& plan) {
   return converts(plan) || plan.source_format == SourceFormat::kGray8 ? 1 : 3;
 }
 
+constexpr int kRowsAhead = 2;  // to prefetch
+
 class LinearRows : public TensorRows {
  public:
   LinearRows(const LinearTables& tables, SourceRows& source)
       : source_(source),
         kernels_(active_target()),
         down_(tables.down),
-        table_{tables.width, pitch_of(tables.width), tables.bytes,
-               tables.next,  tables.offset.data(),   tables.weights.data()} {
+        table_{tables.width,
+               pitch_of(tables.width),
+               tables.bytes,
+               tables.next,
+               tables.offset.data(),
+               tables.weights.data(),
+               tables.blocks.empty() ? nullptr : tables.blocks.data()} {
     for (auto& slot : across_) slot.resize(size_of(table_.pitch * source.channels().count));
   }
 
@@ -40,8 +48,6 @@ class LinearRows : public TensorRows {
       prefetched_ = row;
     }
   }
-
-  static constexpr int kRowsAhead = 2;
 
   // The source row y interpolated across. Rows y and y + 1 sit in different slots and stay there
   // for the next row of the tensor.
@@ -68,8 +74,17 @@ class NearestRows : public TensorRows {
       : tables_(tables), source_(source), kernels_(active_target()) {}
 
   void make(int y, std::uint8_t* line) override {
-    kernels_.pick_pixels(source_.row(tables_.down[size_of(y)]), source_.channels(),
-                         tables_.offset.data(), tables_.width, pitch_of(tables_.width), line);
+    if (size_of(y) + kRowsAhead < tables_.down.size()) {
+      source_.prefetch(tables_.down[size_of(y) + kRowsAhead]);
+    }
+    const std::uint8_t* row = source_.row(tables_.down[size_of(y)]);
+    const int pitch = pitch_of(tables_.width);
+    if (tables_.is_whole) {
+      kernels_.split_pixels(row, source_.channels(), tables_.width, pitch, line);
+    } else {
+      kernels_.pick_pixels(row, source_.channels(), tables_.offset.data(), tables_.width, pitch,
+                           line);
+    }
   }
 
  private:
@@ -77,6 +92,78 @@ class NearestRows : public TensorRows {
   SourceRows& source_;
   const CpuKernels& kernels_;
 };
+
+NearestTables picking_tables(const PreprocessPlan& plan, const Placement& at,
+                             const std::vector<int>& across, std::vector<int> down) {
+  NearestTables tables{};
+  tables.width = at.width;
+  tables.is_whole = at.width == at.crop_width;
+  tables.down = std::move(down);
+  const bool sparse = converts(plan) && !tables.is_whole;
+  if (sparse) tables.columns = listed_columns(across);
+  for (int x = 0; x < at.width; ++x) {
+    tables.offset.push_back(sparse ? x : across[size_of(x)] * bytes_per_pixel(plan));
+  }
+  return tables;
+}
+
+// Whether `count` pixels, of which each needs `reach` bytes, lie in one vector or two, and where
+// those begin.
+bool fit_together(const std::int32_t* offset, int count, int reach, int bytes, std::int32_t* from) {
+  constexpr int kVector = 64;
+  const int end = offset[count - 1] + reach;
+  for (const int vectors : {1, 2}) {
+    const int first = std::min(offset[0], bytes - vectors * kVector);
+    if (first < 0 || end - first > vectors * kVector) continue;
+    from[0] = first;
+    from[1] = first + (vectors - 1) * kVector;
+    return true;
+  }
+  return false;
+}
+
+LinearBlock block_of(const std::int32_t* offset, const std::uint32_t* weights, int step,
+                     int bytes) {
+  constexpr int kHalf = LinearBlock::kPixels / 2;
+  const int reach = 2 * step;  // bytes of two neighbours
+  LinearBlock block{};
+  block.kind = LinearBlock::kApart;
+  if (fit_together(offset, LinearBlock::kPixels, reach, bytes, block.from)) {
+    block.kind = LinearBlock::kTogether;
+  } else if (fit_together(offset, kHalf, reach, bytes, block.from) &&
+             fit_together(offset + kHalf, kHalf, reach, bytes, block.from + 2)) {
+    block.kind = LinearBlock::kHalves;
+  }
+  const bool together = block.kind == LinearBlock::kTogether;
+  const bool apart = block.kind == LinearBlock::kApart;
+  for (int i = 0; i < LinearBlock::kPixels; ++i) {
+    const int half = i / kHalf;
+    if (apart) block.from[i] = std::min(offset[i], bytes - 8);
+    const int from = block.from[apart ? i : together ? 0 : 2 * half];
+    const int first = offset[i] - from + (apart ? i % kHalf * 8 : 0);
+    const int weight0 = static_cast<int>(weights[i] & 0xffff);
+    const int weight1 = static_cast<int>(weights[i] >> 16);
+    const int near = weight0 >= weight1 ? first : first + step;
+    const int far = weight0 >= weight1 ? first + step : first;
+    const int at = together ? 2 * i + 1 : 64 * half + 2 * (i % kHalf) + 1;
+    block.place[at] = static_cast<std::uint8_t>(near);
+    block.place[at + (together ? 64 : 32)] = static_cast<std::uint8_t>(far);
+    block.weight[i] = static_cast<std::int16_t>(-32 * std::min(weight0, weight1));
+  }
+  return block;
+}
+
+std::vector<LinearBlock> blocks_of(const LinearTables& tables, int step) {
+  std::vector<LinearBlock> blocks;
+  const bool exact = std::all_of(
+      tables.weights.begin(), tables.weights.end(),
+      [](std::uint32_t weights) { return (weights & 0xffff) + (weights >> 16) == 2048; });
+  if (!exact || tables.next == 0 || tables.bytes < 8) return blocks;
+  for (std::size_t i = 0; i < tables.offset.size(); i += LinearBlock::kPixels) {
+    blocks.push_back(block_of(&tables.offset[i], &tables.weights[i], step, tables.bytes));
+  }
+  return blocks;
+}
 
 }  // namespace
 
@@ -101,6 +188,7 @@ LinearTables linear_tables(const PreprocessPlan& plan, const Placement& at, int 
     tables.weights.push_back(static_cast<std::uint32_t>(taps.weight0) |
                              static_cast<std::uint32_t>(taps.weight1) << 16);
   }
+  tables.blocks = blocks_of(tables, step);
   if (sparse) tables.columns = paired_columns(plan, at, source_width, first);
   for (int y = 0; y < at.height; ++y) {
     tables.down.push_back(math::linear_taps(y, at.crop_height, at.height, enlarging_area, false));
@@ -109,21 +197,39 @@ LinearTables linear_tables(const PreprocessPlan& plan, const Placement& at, int 
 }
 
 NearestTables nearest_tables(const PreprocessPlan& plan, const Placement& at) {
-  NearestTables tables{};
-  tables.width = at.width;
-  std::vector<int> columns;
-  const bool sparse = converts(plan) && at.width < at.crop_width;
-  for (int i = 0; i < pitch_of(at.width); ++i) {
-    const int x = std::min(i, at.width - 1);
-    const int index = math::nearest_index(x, at.crop_width, at.width);
-    if (sparse && x == i) columns.push_back(index);
-    tables.offset.push_back(sparse ? x : index * bytes_per_pixel(plan));
+  std::vector<int> across, down;
+  for (int x = 0; x < at.width; ++x) {
+    across.push_back(math::nearest_index(x, at.crop_width, at.width));
   }
-  tables.columns = listed_columns(columns);
   for (int y = 0; y < at.height; ++y) {
-    tables.down.push_back(math::nearest_index(y, at.crop_height, at.height));
+    down.push_back(math::nearest_index(y, at.crop_height, at.height));
   }
-  return tables;
+  return picking_tables(plan, at, across, std::move(down));
+}
+
+bool only_picks(const LinearTables& tables) {
+  const auto all_on_one = [](std::uint32_t weights) {
+    return weights == 2048 || weights == 2048u << 16;
+  };
+  return std::all_of(tables.weights.begin(), tables.weights.end(), all_on_one) &&
+         std::all_of(tables.down.begin(), tables.down.end(), [](const math::LinearTaps& taps) {
+           return taps.weight0 == 0 || taps.weight1 == 0;
+         });
+}
+
+NearestTables picks_of(const PreprocessPlan& plan, const Placement& at, bool enlarging_area) {
+  const auto heavier = [=](int i, int source, int target, bool across) {
+    const math::LinearTaps taps = math::linear_taps(i, source, target, enlarging_area, across);
+    return taps.weight0 != 0 ? taps.index0 : taps.index1;
+  };
+  std::vector<int> across, down;
+  for (int x = 0; x < at.width; ++x) {
+    across.push_back(heavier(x, at.crop_width, at.width, true));
+  }
+  for (int y = 0; y < at.height; ++y) {
+    down.push_back(heavier(y, at.crop_height, at.height, false));
+  }
+  return picking_tables(plan, at, across, std::move(down));
 }
 
 std::unique_ptr<TensorRows> linear_rows(const LinearTables& tables, SourceRows& source) {

@@ -17,6 +17,7 @@ struct LinearTables {
   Columns columns;
   std::vector<std::int32_t> offset;  // see LinearTable
   std::vector<std::uint32_t> weights;
+  std::vector<LinearBlock> blocks;
   std::vector<math::LinearTaps> down;  // one for each row
 };
 
@@ -25,12 +26,18 @@ LinearTables linear_tables(const PreprocessPlan& plan, const Placement& at, int 
 
 struct NearestTables {
   int width;
+  bool is_whole;  // every pixel in turn
   Columns columns;
   std::vector<std::int32_t> offset;
   std::vector<int> down;
 };
 
 NearestTables nearest_tables(const PreprocessPlan& plan, const Placement& at);
+
+// Whether all weight is on one neighbour, and the tables that only pick it: a bilinear resize to
+// the same size, or to an odd fraction of it, gives the same bytes.
+bool only_picks(const LinearTables& tables);
+NearestTables picks_of(const PreprocessPlan& plan, const Placement& at, bool enlarging_area);
 
 // Tables and source must outlive the result.
 std::unique_ptr<TensorRows> linear_rows(const LinearTables& tables, SourceRows& source);

@@ -1,41 +1,43 @@
-// One value of each channel from each of 16 pixels, 8 bytes of which lie at each offset, is more
-// than one vector holds, so kernels go through 16 pixels at a time. Loads never leave the row:
-// where 8 bytes would, the pixels are first copied one by one.
-constexpr int kBlock = 16;
-constexpr int kSlot = 8;
-
 #if defined(__AVX2__)
-
-struct CopiedPixels {
-  std::uint8_t bytes[kBlock * kSlot];
-};
-
-// `taps` neighbours of each of 16 pixels, one after the other in its slot
-inline CopiedPixels copy_pixels(const std::uint8_t* row, int step, const std::int32_t* offset,
-                                int taps, int next) {
-  CopiedPixels copied;
-  for (int i = 0; i < kBlock; ++i) {
-    for (int k = 0; k < taps * step; ++k) {
-      const int at = k < step ? k : k - step + next;
-      copied.bytes[i * kSlot + k] = row[offset[i] + at];
-    }
-    for (int k = taps * step; k < kSlot; ++k) copied.bytes[i * kSlot + k] = 0;
-  }
-  return copied;
-}
-
-alignas(64) const std::int32_t kSlots[kBlock] = {0,  8,  16, 24, 32, 40,  48,  56,
-                                                 64, 72, 80, 88, 96, 104, 112, 120};
 
 inline __m128i load_two(const std::uint8_t* a, const std::uint8_t* b) {
   const __m128i low = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(a));
   return _mm_castps_si128(_mm_loadh_pi(_mm_castsi128_ps(low), reinterpret_cast<const __m64*>(b)));
 }
 
+// Three channels, which `order` picks out of 4 bytes each of 4 pixels, of 16 pixels.
+inline void store_planes(const __m128i* four, __m128i order, std::uint8_t* line, int pitch) {
+  const __m128i a = _mm_shuffle_epi8(four[0], order), b = _mm_shuffle_epi8(four[1], order);
+  const __m128i c = _mm_shuffle_epi8(four[2], order), d = _mm_shuffle_epi8(four[3], order);
+  const __m128i ab = _mm_unpacklo_epi32(a, b), cd = _mm_unpacklo_epi32(c, d);
+  store_16(line, _mm_unpacklo_epi64(ab, cd));
+  store_16(line + pitch, _mm_unpackhi_epi64(ab, cd));
+  store_16(line + 2 * pitch,
+           _mm_unpacklo_epi64(_mm_unpackhi_epi32(a, b), _mm_unpackhi_epi32(c, d)));
+}
+
+// The order in which store_planes takes the bytes of pixels that begin `apart` bytes after another.
+inline __m128i order_of_planes(const Channels& channels, int apart) {
+  std::uint8_t place[16] = {};
+  for (int c = 0; c < 3; ++c) {
+    for (int i = 0; i < 4; ++i) {
+      place[4 * c + i] = static_cast<std::uint8_t>(apart * i + channels.of[c]);
+    }
+  }
+  return load_16(place);
+}
+
+inline int load_int(const std::uint8_t* from) {
+  int value;
+  memcpy(&value, from, sizeof value);
+  return value;
+}
+
 #endif
 
 #if defined(__AVX512VBMI__)
 
+// 8 bytes at each of 8 offsets
 inline __m512i load_eight(const std::uint8_t* row, const std::int32_t* offset) {
   const __m256i low =
       join(load_two(row + offset[0], row + offset[1]), load_two(row + offset[2], row + offset[3]));
@@ -44,161 +46,175 @@ inline __m512i load_eight(const std::uint8_t* row, const std::int32_t* offset) {
   return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
 }
 
-// Where the bytes of 16 pixels are: in two registers, at these places from 0 to 127.
-struct Pixels {
-  __m512i low, high, place;
-};
-
-inline Pixels load_pixels(const std::uint8_t* row, const std::int32_t* offset, int bytes) {
-  const int first = offset[0];
-  const int span = offset[kBlock - 1] - first + kSlot;
-  const __m512i place = _mm512_sub_epi32(load_64(offset), _mm512_set1_epi32(first));
-  if (span <= 64 && first + 64 <= bytes) {
-    const __m512i all = load_64(row + first);
-    return {all, all, place};
-  }
-  if (span <= 128 && first + 128 <= bytes) {
-    return {load_64(row + first), load_64(row + first + 64), place};
-  }
-  return {load_eight(row, offset), load_eight(row, offset + 8), load_64(kSlots)};
+// The bytes at these places of two vectors, which come as the upper halves of 16-bit numbers, times
+// 128. `shift` is added to the places.
+inline __m512i pick_bytes(__m512i low, __m512i high, const std::uint8_t* place, int shift) {
+  constexpr __mmask64 kUpper = 0xaaaaaaaaaaaaaaaa;
+  const __m512i at = _mm512_add_epi8(load_64(place), _mm512_set1_epi8(static_cast<char>(shift)));
+  return _mm512_srli_epi16(_mm512_maskz_permutex2var_epi8(kUpper, low, at, high), 1);
 }
 
-// 16 pixels of one channel, of which a place of 32 bits holds both neighbours
-inline __m256i across_16(const Pixels& pixels, __m512i place, __m512i weights) {
-  constexpr __mmask64 kLowBytes = 0x5555555555555555;
-  const __m512i taps = _mm512_maskz_permutex2var_epi8(kLowBytes, pixels.low, place, pixels.high);
-  return _mm512_cvtepi32_epi16(_mm512_srai_epi32(_mm512_madd_epi16(taps, weights), 4));
-}
-
-template <int Step>
-inline void across_block(const std::uint8_t* row, const Channels& channels,
-                         const std::int32_t* offset, const std::uint32_t* weights, int bytes,
-                         std::int16_t* out, int pitch) {
-  const __m512i weight = load_64(weights);
-  const auto put = [=](const Pixels& pixels, int c, int shift) {
-    const __m512i first = _mm512_or_si512(pixels.place, _mm512_slli_epi32(pixels.place, 16));
-    const __m512i place = _mm512_add_epi16(first, _mm512_set1_epi32(shift | (shift + Step) << 16));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + c * pitch),
-                        across_16(pixels, place, weight));
-  };
-  if (Step == 3) {
-    const Pixels pixels = load_pixels(row, offset, bytes);
-    for (int c = 0; c < 3; ++c) put(pixels, c, static_cast<int>(channels.of[c]));
-  } else {
-    for (int c = 0; c < channels.count; ++c) {
-      put(load_pixels(row + channels.of[c], offset, bytes), c, 0);
+// One block of the channels that begin at these shifts; see LinearBlock.
+inline void across_block(const std::uint8_t* row, const LinearBlock& block, const int* shift,
+                         int count, std::int16_t* out, int pitch) {
+  if (block.kind == LinearBlock::kTogether) {
+    const __m512i weight = load_64(block.weight);
+    const __m512i low = load_64(row + block.from[0]), high = load_64(row + block.from[1]);
+    for (int c = 0; c < count; ++c) {
+      const __m512i near = pick_bytes(low, high, block.place, shift[c]);
+      const __m512i far = pick_bytes(low, high, block.place + 64, shift[c]);
+      const __m512i step = _mm512_mulhi_epi16(_mm512_sub_epi16(near, far), weight);
+      store_64(out + c * pitch, _mm512_add_epi16(near, step));
+    }
+    return;
+  }
+  for (int half = 0; half < 2; ++half) {
+    const __m256i weight = load_32(block.weight + 16 * half);
+    const bool apart = block.kind == LinearBlock::kApart;
+    const std::int32_t* from = block.from + (apart ? 16 : 2) * half;
+    const __m512i low = apart ? load_eight(row, from) : load_64(row + from[0]);
+    const __m512i high = apart ? load_eight(row, from + 8) : load_64(row + from[1]);
+    for (int c = 0; c < count; ++c) {
+      const __m512i both = pick_bytes(low, high, block.place + 64 * half, shift[c]);
+      const __m256i near = _mm512_castsi512_si256(both);
+      const __m256i far = _mm512_extracti64x4_epi64(both, 1);
+      const __m256i step = _mm256_mulhi_epi16(_mm256_sub_epi16(near, far), weight);
+      store_32(out + c * pitch + 16 * half, _mm256_add_epi16(near, step));
     }
   }
+}
+
+inline int across_vectors(const std::uint8_t* row, const Channels& channels,
+                          const LinearTable& table, std::int16_t* out) {
+  if (table.blocks == nullptr) return 0;
+  constexpr int kPixels = LinearBlock::kPixels;
+  const int none = 0;
+  const int shift[3] = {static_cast<int>(channels.of[0]), static_cast<int>(channels.of[1]),
+                        static_cast<int>(channels.of[2])};
+  for (int x = 0; x < table.count; x += kPixels) {
+    const LinearBlock& block = table.blocks[x / kPixels];
+    if (channels.step == 3) {
+      across_block(row, block, shift, 3, out + x, table.pitch);
+    } else {
+      for (int c = 0; c < channels.count; ++c) {
+        across_block(row + channels.of[c], block, &none, 1, out + c * table.pitch + x, 0);
+      }
+    }
+  }
+  return table.count;
 }
 
 #elif defined(__AVX2__)
 
-// Pixels a, b in the lower half and a + 8, b + 8 in the upper one
+// 8 bytes each of pixels a, b in the lower half and a + 8, b + 8 in the upper one. At the end of a
+// row they are read `Back` bytes earlier, so that nothing behind it is.
+template <int Back>
 inline __m256i load_four(const std::uint8_t* row, const std::int32_t* offset, int a, int b) {
-  return join(load_two(row + offset[a], row + offset[b]),
-              load_two(row + offset[a + 8], row + offset[b + 8]));
+  row -= Back;
+  const __m256i four = join(load_two(row + offset[a], row + offset[b]),
+                            load_two(row + offset[a + 8], row + offset[b + 8]));
+  return _mm256_srli_epi64(four, 8 * Back);
 }
 
 // The neighbours of one channel of two pixels as 16-bit numbers in the low half of each lane, those
 // of another one in the high half; a channel of -1 gives zeros.
-template <int Step>
-inline __m256i neighbours(int low, int high) {
+inline __m256i neighbours(int step, int low, int high) {
   constexpr int kNone = 0x80;
-  alignas(16) std::uint8_t place[16];
+  std::uint8_t place[16];
   for (int i = 0; i < 16; ++i) place[i] = kNone;
   for (int pixel = 0; pixel < 2; ++pixel) {
     for (int tap = 0; tap < 2; ++tap) {
-      const int at = pixel * kSlot + tap * Step;
+      const int at = 8 * pixel + tap * step;
       place[4 * pixel + 2 * tap] = static_cast<std::uint8_t>(low < 0 ? kNone : at + low);
       place[8 + 4 * pixel + 2 * tap] = static_cast<std::uint8_t>(high < 0 ? kNone : at + high);
     }
   }
-  return _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(place)));
+  return _mm256_broadcastsi128_si256(load_16(place));
 }
 
 inline __m256i weigh(__m256i taps, __m256i weights) {
   return _mm256_srai_epi32(_mm256_madd_epi16(taps, weights), 4);
 }
 
-// Orders of pixels are such that the two packings below undo each other's.
-template <int Step>
-inline void across_block(const std::uint8_t* row, const Channels& channels,
-                         const std::int32_t* offset, const std::uint32_t* weights, int,
-                         std::int16_t* out, int pitch) {
+// 16 pixels in an order that unpacking and packing undo
+template <int Back>
+inline void across_colors(const std::uint8_t* row, const std::int32_t* offset,
+                          const std::uint32_t* weights, __m256i two, __m256i one, std::int16_t* out,
+                          int pitch) {
   const __m256i even = join(load_16(weights), load_16(weights + 8));
   const __m256i odd = join(load_16(weights + 4), load_16(weights + 12));
-  if (Step == 3) {
-    const __m256i a = load_four(row, offset, 0, 1), b = load_four(row, offset, 2, 3);
-    const __m256i c = load_four(row, offset, 4, 5), d = load_four(row, offset, 6, 7);
-    const __m256i two =
-        neighbours<3>(static_cast<int>(channels.of[0]), static_cast<int>(channels.of[1]));
-    const __m256i one = neighbours<3>(static_cast<int>(channels.of[2]), -1);
-    const __m256i a2 = _mm256_shuffle_epi8(a, two), b2 = _mm256_shuffle_epi8(b, two);
-    const __m256i c2 = _mm256_shuffle_epi8(c, two), d2 = _mm256_shuffle_epi8(d, two);
-    const __m256i ab =
-        _mm256_unpacklo_epi64(_mm256_shuffle_epi8(a, one), _mm256_shuffle_epi8(b, one));
-    const __m256i cd =
-        _mm256_unpacklo_epi64(_mm256_shuffle_epi8(c, one), _mm256_shuffle_epi8(d, one));
-    store_32(out, _mm256_packs_epi32(weigh(_mm256_unpacklo_epi64(a2, b2), even),
-                                     weigh(_mm256_unpacklo_epi64(c2, d2), odd)));
-    store_32(out + pitch, _mm256_packs_epi32(weigh(_mm256_unpackhi_epi64(a2, b2), even),
-                                             weigh(_mm256_unpackhi_epi64(c2, d2), odd)));
-    store_32(out + 2 * pitch, _mm256_packs_epi32(weigh(ab, even), weigh(cd, odd)));
-    return;
-  }
-  for (int k = 0; k < channels.count; ++k) {
-    const std::uint8_t* from = row + channels.of[k];
-    const __m256i one = neighbours<1>(0, -1);
-    const auto pair = [&](int i) {
-      return _mm256_unpacklo_epi64(_mm256_shuffle_epi8(load_four(from, offset, i, i + 1), one),
-                                   _mm256_shuffle_epi8(load_four(from, offset, i + 2, i + 3), one));
-    };
-    store_32(out + k * pitch, _mm256_packs_epi32(weigh(pair(0), even), weigh(pair(4), odd)));
-  }
+  const __m256i a = load_four<Back>(row, offset, 0, 1), b = load_four<Back>(row, offset, 2, 3);
+  const __m256i c = load_four<Back>(row, offset, 4, 5), d = load_four<Back>(row, offset, 6, 7);
+  const __m256i a2 = _mm256_shuffle_epi8(a, two), b2 = _mm256_shuffle_epi8(b, two);
+  const __m256i c2 = _mm256_shuffle_epi8(c, two), d2 = _mm256_shuffle_epi8(d, two);
+  const __m256i ab =
+      _mm256_unpacklo_epi64(_mm256_shuffle_epi8(a, one), _mm256_shuffle_epi8(b, one));
+  const __m256i cd =
+      _mm256_unpacklo_epi64(_mm256_shuffle_epi8(c, one), _mm256_shuffle_epi8(d, one));
+  store_32(out, _mm256_packs_epi32(weigh(_mm256_unpacklo_epi64(a2, b2), even),
+                                   weigh(_mm256_unpacklo_epi64(c2, d2), odd)));
+  store_32(out + pitch, _mm256_packs_epi32(weigh(_mm256_unpackhi_epi64(a2, b2), even),
+                                           weigh(_mm256_unpackhi_epi64(c2, d2), odd)));
+  store_32(out + 2 * pitch, _mm256_packs_epi32(weigh(ab, even), weigh(cd, odd)));
 }
 
-#endif
+template <int Back>
+inline void across_plane(const std::uint8_t* plane, const std::int32_t* offset,
+                         const std::uint32_t* weights, __m256i one, std::int16_t* out) {
+  const auto pair = [=](int i) {
+    return _mm256_unpacklo_epi64(
+        _mm256_shuffle_epi8(load_four<Back>(plane, offset, i, i + 1), one),
+        _mm256_shuffle_epi8(load_four<Back>(plane, offset, i + 2, i + 3), one));
+  };
+  const __m256i even = join(load_16(weights), load_16(weights + 8));
+  const __m256i odd = join(load_16(weights + 4), load_16(weights + 12));
+  store_32(out, _mm256_packs_epi32(weigh(pair(0), even), weigh(pair(4), odd)));
+}
 
-#if defined(__AVX2__)
-
-template <int Step>
-inline void across_row(const std::uint8_t* row, const Channels& channels, const LinearTable& table,
-                       std::int16_t* out) {
-  for (int x = 0; x < table.count; x += kBlock) {
+// Returns how many pixels it made: those at the end of a narrow row are left.
+inline int across_vectors(const std::uint8_t* row, const Channels& channels,
+                          const LinearTable& table, std::int16_t* out) {
+  const bool colors = channels.step == 3;
+  const __m256i two =
+      colors ? neighbours(3, static_cast<int>(channels.of[0]), static_cast<int>(channels.of[1]))
+             : _mm256_setzero_si256();
+  const __m256i one =
+      colors ? neighbours(3, static_cast<int>(channels.of[2]), -1) : neighbours(1, 0, -1);
+  const int back = colors ? 2 : 6;
+  int x = 0;
+  for (; x < table.count; x += 16) {
     const std::int32_t* offset = table.offset + x;
-    if (offset[kBlock - 1] + kSlot <= table.bytes) {
-      across_block<Step>(row, channels, offset, table.weights + x, table.bytes, out + x,
-                         table.pitch);
-      continue;
+    const std::uint32_t* weights = table.weights + x;
+    const bool inside = offset[15] + 8 <= table.bytes;
+    if (!inside && (offset[0] < back || table.next == 0)) break;
+    if (colors && inside) {
+      across_colors<0>(row, offset, weights, two, one, out + x, table.pitch);
+    } else if (colors) {
+      across_colors<2>(row, offset, weights, two, one, out + x, table.pitch);
     }
-    const int sources = Step == 3 ? 1 : channels.count;
-    for (int c = 0; c < sources; ++c) {
-      const CopiedPixels copied =
-          copy_pixels(Step == 3 ? row : row + channels.of[c], Step, offset, 2, table.next);
-      Channels alone = channels;
-      if (Step == 1) alone = Channels{1, 1, {0, 0, 0}};
-      across_block<Step>(copied.bytes, alone, kSlots, table.weights + x, sizeof copied.bytes,
-                         out + c * table.pitch + x, table.pitch);
+    for (int c = 0; c < channels.count && !colors; ++c) {
+      const std::uint8_t* plane = row + channels.of[c];
+      if (inside) across_plane<0>(plane, offset, weights, one, out + c * table.pitch + x);
+      if (!inside) across_plane<6>(plane, offset, weights, one, out + c * table.pitch + x);
     }
   }
-}
-
-void linear_across(const std::uint8_t* row, const Channels& channels, const LinearTable& table,
-                   std::int16_t* out) {
-  if (channels.step == 3) {
-    across_row<3>(row, channels, table, out);
-  } else {
-    across_row<1>(row, channels, table, out);
-  }
+  return x;
 }
 
 #else
 
+inline int across_vectors(const std::uint8_t*, const Channels&, const LinearTable&, std::int16_t*) {
+  return 0;
+}
+
+#endif
+
 void linear_across(const std::uint8_t* row, const Channels& channels, const LinearTable& table,
                    std::int16_t* out) {
-  for (int c = 0; c < channels.count; ++c) {
+  const int made = across_vectors(row, channels, table, out);
+  for (int c = 0; c < channels.count && made < table.count; ++c) {
     const std::uint8_t* from = row + channels.of[c];
-    for (int x = 0; x < table.count; ++x) {
+    for (int x = made; x < table.count; ++x) {
       const std::uint8_t* first = from + table.offset[x];
       out[x] = math::linear_across(first[0], first[table.next],
                                    static_cast<int>(table.weights[x] & 0xffff),
@@ -207,8 +223,6 @@ void linear_across(const std::uint8_t* row, const Channels& channels, const Line
     out += table.pitch;
   }
 }
-
-#endif
 
 #if defined(__AVX512VBMI__)
 
@@ -258,16 +272,49 @@ void linear_down(const std::int16_t* above, const std::int16_t* below, std::int1
 
 void pick_pixels(const std::uint8_t* row, const Channels& channels, const std::int32_t* offset,
                  int count, int pitch, std::uint8_t* line) {
+  int done = 0;
+#if defined(__AVX2__)
+  if (channels.step == 3) {
+    const __m128i order = order_of_planes(channels, 4);
+    const auto load_four_pixels = [=](const std::int32_t* at) {
+      return _mm_setr_epi32(load_int(row + at[0]), load_int(row + at[1]), load_int(row + at[2]),
+                            load_int(row + at[3]));
+    };
+    // the last pixel has no fourth byte
+    for (; done + 16 <= count && offset[done + 15] < offset[count - 1]; done += 16) {
+      const std::int32_t* at = offset + done;
+      const __m128i four[4] = {load_four_pixels(at), load_four_pixels(at + 4),
+                               load_four_pixels(at + 8), load_four_pixels(at + 12)};
+      store_planes(four, order, line + done, pitch);
+    }
+  }
+#endif
   for (int c = 0; c < channels.count; ++c) {
     const std::uint8_t* from = row + channels.of[c];
-    for (int i = 0; i < count; ++i) line[c * pitch + i] = from[offset[i]];
+    for (int i = done; i < count; ++i) line[c * pitch + i] = from[offset[i]];
   }
 }
 
 void split_pixels(const std::uint8_t* row, const Channels& channels, int count, int pitch,
                   std::uint8_t* line) {
+  int done = 0;
+#if defined(__AVX2__)
+  if (channels.step == 3) {
+    const __m128i order = order_of_planes(channels, 3);
+    for (; done + 18 <= count; done += 16) {  // 16 bytes from the 13th pixel on are 5 pixels
+      const std::uint8_t* from = row + 3 * done;
+      const __m128i four[4] = {load_16(from), load_16(from + 12), load_16(from + 24),
+                               load_16(from + 36)};
+      store_planes(four, order, line + done, pitch);
+    }
+  }
+#endif
   for (int c = 0; c < channels.count; ++c) {
     const std::uint8_t* from = row + channels.of[c];
-    for (int i = 0; i < count; ++i) line[c * pitch + i] = from[i * channels.step];
+    if (channels.step == 1) {
+      memcpy(line + c * pitch, from, static_cast<std::size_t>(count));
+      continue;
+    }
+    for (int i = done; i < count; ++i) line[c * pitch + i] = from[i * channels.step];
   }
 }

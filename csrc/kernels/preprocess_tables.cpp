@@ -20,10 +20,15 @@ PreprocessTables preprocess_tables(const PreprocessPlan& plan, int source_height
       tables.nearest = nearest_tables(plan, tables.at);
       break;
     case math::Method::kLinear:
-    case math::Method::kLinearArea:
-      tables.linear =
-          linear_tables(plan, tables.at, source_width, tables.method == math::Method::kLinearArea);
+    case math::Method::kLinearArea: {
+      const bool enlarging_area = tables.method == math::Method::kLinearArea;
+      tables.linear = linear_tables(plan, tables.at, source_width, enlarging_area);
+      if (only_picks(tables.linear)) {
+        tables.nearest = picks_of(plan, tables.at, enlarging_area);
+        tables.method = math::Method::kNearest;
+      }
       break;
+    }
     case math::Method::kBox:
     case math::Method::kArea:
       break;
