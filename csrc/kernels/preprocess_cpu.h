@@ -47,8 +47,9 @@ struct LinearBlock {
 struct LinearTable {
   int count;
   int pitch;
-  int bytes;  // of the row, from the first pixel on
-  int next;   // bytes from the first neighbour to the second; 0 in a source of one column
+  int bytes;       // of the row, from the first pixel on
+  bool is_paired;  // offset[i] = 2i in planes with room for `pitch` pairs
+  int next;        // bytes from the first neighbour to the second; 0 in a source of one column
   const std::int32_t* offset;
   const std::uint32_t* weights;
   const LinearBlock* blocks;  // or nullptr: not for a row this narrow

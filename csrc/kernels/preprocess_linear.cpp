@@ -18,13 +18,10 @@ class LinearRows : public TensorRows {
       : source_(source),
         kernels_(active_target()),
         down_(tables.down),
-        table_{tables.width,
-               pitch_of(tables.width),
-               tables.bytes,
-               tables.next,
-               tables.offset.data(),
-               tables.weights.data(),
-               tables.blocks.empty() ? nullptr : tables.blocks.data()} {
+        table_{tables.width,          pitch_of(tables.width),
+               tables.bytes,          tables.is_paired,
+               tables.next,           tables.offset.data(),
+               tables.weights.data(), tables.blocks.empty() ? nullptr : tables.blocks.data()} {
     for (auto& slot : across_) slot.resize(size_of(table_.pitch * source.channels().count));
   }
 
@@ -175,6 +172,7 @@ LinearTables linear_tables(const PreprocessPlan& plan, const Placement& at, int 
   const int step = bytes_per_pixel(plan);
   tables.next = at.crop_width > 1 ? step : 0;
   const bool sparse = converts(plan) && at.width * 2 < at.crop_width;
+  tables.is_paired = sparse;
   tables.bytes = sparse ? 2 * at.width : at.crop_width * step;
   for (int i = 0; i < pitch_of(at.width); ++i) {
     const int x = std::min(i, at.width - 1);

@@ -13,6 +13,7 @@ namespace edgedl {
 // Made once for all pictures of one size.
 struct LinearTables {
   int width;
+  bool is_paired;
   int bytes, next;  // see LinearTable
   Columns columns;
   std::vector<std::int32_t> offset;  // see LinearTable

@@ -171,6 +171,13 @@ inline void across_plane(const std::uint8_t* plane, const std::int32_t* offset,
   store_32(out, _mm256_packs_epi32(weigh(pair(0), even), weigh(pair(4), odd)));
 }
 
+inline void across_pairs(const std::uint8_t* pairs, const std::uint32_t* weights,
+                         std::int16_t* out) {
+  const __m256i low = weigh(_mm256_cvtepu8_epi16(load_16(pairs)), load_32(weights));
+  const __m256i high = weigh(_mm256_cvtepu8_epi16(load_16(pairs + 16)), load_32(weights + 8));
+  store_32(out, _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0xd8));
+}
+
 // Returns how many pixels it made: those at the end of a narrow row are left.
 inline int across_vectors(const std::uint8_t* row, const Channels& channels,
                           const LinearTable& table, std::int16_t* out) {
@@ -182,6 +189,11 @@ inline int across_vectors(const std::uint8_t* row, const Channels& channels,
       colors ? neighbours(3, static_cast<int>(channels.of[2]), -1) : neighbours(1, 0, -1);
   const int back = colors ? 2 : 6;
   int x = 0;
+  for (; table.is_paired && x < table.count; x += 16) {
+    for (int c = 0; c < channels.count; ++c) {
+      across_pairs(row + channels.of[c] + 2 * x, table.weights + x, out + c * table.pitch + x);
+    }
+  }
   for (; x < table.count; x += 16) {
     const std::int32_t* offset = table.offset + x;
     const std::uint32_t* weights = table.weights + x;
