@@ -128,6 +128,11 @@ int main() {
       every_option(plan_of(height, width), source_height, source_width);
     }
   }
+  // rows of several vectors, whose pixels lie close together or far apart
+  for (const auto& [source_height, source_width] :
+       {std::pair{4, 22}, {6, 90}, {8, 260}, {10, 700}}) {
+    every_option(plan_of(5, 70), source_height, source_width);
+  }
   refused("sides must be in 1..8192 pixels; got height 0, width 4", SourceFormat::kBgr8, 0, 4);
   refused("got height 4, width 8193", SourceFormat::kBgr8, 4, 8193);
   refused("width must be even", SourceFormat::kYuyv, 4, 5);
