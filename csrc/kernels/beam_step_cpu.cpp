@@ -37,7 +37,8 @@ void beam_step_cpu(const BeamStep& job, const BeamsBefore& before, const BeamsAf
     }
   }
   for (int search = 0; search < job.searches; ++search) {
-    math::step_search(job, before, sums.data(), tokens.data(), after, search);
+    math::SearchScratch scratch;
+    math::step_search(job, before, sums.data(), tokens.data(), after, search, scratch);
   }
 }
 

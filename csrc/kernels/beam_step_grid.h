@@ -24,13 +24,21 @@ struct BeamStepGrid {
   const std::int64_t* tokens;
 
   static constexpr int kThreads = 32;
+  static constexpr int kPhases = 1;
+
+  // Not for others to see: lists in shared memory need no stack.
+  struct Shared {
+    math::SearchScratch scratch[kThreads];
+  };
 
   Dim blocks() const { return {blocks_for(job.searches, kThreads), 1, 1}; }
   Dim threads() const { return {kThreads, 1, 1}; }
 
-  EDGEDL_HD void operator()(const Thread& thread) const {
+  template <int Phase>
+  EDGEDL_HD void phase(const Thread& thread, Shared& shared) const {
     const int search = thread.block.x * kThreads + thread.at.x;
-    if (search < job.searches) math::step_search(job, before, sums, tokens, after, search);
+    if (search >= job.searches) return;
+    math::step_search(job, before, sums, tokens, after, search, shared.scratch[thread.at.x]);
   }
 };
 

@@ -35,13 +35,19 @@ EDGEDL_HD bool is_candidate(const BeamStep& job, const BeamsBefore& before, int 
          !repeats(history, job.length, job.no_repeat, token);
 }
 
+struct SearchScratch {
+  double spent[kMostBeams];  // log-probability of all tokens but the next, less ln of the sum
+  int taken[kMostBeams];
+};
+
 // Takes the best of one search. `tokens` (R, B) are the best candidates of each row, best first,
 // then -1; `sums` (R,) belong to the rows.
 EDGEDL_HD void step_search(const BeamStep& job, const BeamsBefore& before, const RowSum* sums,
-                           const std::int64_t* tokens, const BeamsAfter& after, int search) {
+                           const std::int64_t* tokens, const BeamsAfter& after, int search,
+                           SearchScratch& scratch) {
   const std::int64_t first = static_cast<std::int64_t>(search) * job.beams;
-  double spent[kMostBeams];  // log-probability of all tokens but the next, less ln of the sum
-  int taken[kMostBeams];
+  double* const spent = scratch.spent;
+  int* const taken = scratch.taken;
   bool is_finite = true;
   for (int b = 0; b < job.beams; ++b) {
     const std::int64_t row = before.row[first + b];
