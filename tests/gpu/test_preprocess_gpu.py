@@ -1,15 +1,16 @@
-"""The CUDA kernel against the same formula on the host, bit for bit."""
+"""The CUDA kernels of pre-processing against the CPU's code, bit for bit."""
 
 from __future__ import annotations
 
-import itertools
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edgedl import ImageSpec, _core
-from edgedl.runtime.device_memory import DeviceMemory, host_bytes
+from edgedl import ImageSpec, Preprocessor
+from edgedl.runtime.device_memory import open_device_memory
+from edgedl.runtime.preprocess_cuda import CudaPreprocessor
 
 pytestmark = pytest.mark.gpu
 
@@ -17,60 +18,120 @@ RNG = np.random.default_rng(7)
 FITS = ("stretch", "letterbox", "crop")
 RESIZES = ("bilinear", "area", "nearest")
 FORMATS = ("bgr8", "rgb8", "gray8", "yuyv", "nv12", "i420")
+SOURCES_HW = ((2, 2), (18, 26), (48, 64), (98, 182))
+TARGETS_HW = ((1, 1), (24, 32), (37, 41), (16, 224))
 
 
-def planes_of(source_format: str, height: int, width: int) -> list[np.ndarray]:
-    shapes = {
-        "bgr8": [(height, width * 3)],
-        "rgb8": [(height, width * 3)],
-        "gray8": [(height, width)],
-        "yuyv": [(height, width * 2)],
-        "nv12": [(height, width), (height // 2, width)],
-        "i420": [(height, width), (height // 2, width // 2), (height // 2, width // 2)],
-    }[source_format]
-    return [RNG.integers(0, 256, shape, np.uint8) for shape in shapes]
+def rows(height: int, *row: int, padding: int) -> np.ndarray:
+    """Noise whose rows are so many bytes apart from one another."""
+    width = int(np.prod(row))
+    whole = RNG.integers(0, 256, (height, width + padding), np.uint8)
+    return whole[:, :width].reshape(height, *row)
 
 
-def pixels_of(source_format: str, planes: list[np.ndarray]) -> Any:
-    """Return what ``preprocess_cpu`` takes for these planes."""
-    if len(planes) > 1:
-        return tuple(planes)
-    last = {"bgr8": 3, "rgb8": 3, "yuyv": 2}.get(source_format)
-    plane = planes[0]
-    return plane if last is None else plane.reshape(len(plane), -1, last)
+def picture(source_format: str, height: int, width: int, padding: int = 0) -> Any:
+    if source_format in ("bgr8", "rgb8"):
+        return rows(height, width, 3, padding=padding)
+    if source_format == "yuyv":
+        return rows(height, width, 2, padding=padding)
+    y = rows(height, width, padding=padding)
+    if source_format == "gray8":
+        return y
+    if source_format == "nv12":
+        return (y, rows(height // 2, width, padding=padding))
+    return (y, *(rows(height // 2, width // 2, padding=padding) for _ in range(2)))
 
 
-def on_gpu(
-    memory: DeviceMemory, plan: Any, size_hw: tuple[int, int], planes: list[np.ndarray], out: Any
-) -> None:
-    """Upload the planes, run the kernel, fill ``out``."""
-    with memory.current():
-        uploaded = []
-        for plane in planes:
-            block, pinned = memory.allocate(plane.size), memory.allocate_pinned(plane.size)
-            host_bytes(pinned)[:] = plane.reshape(-1)
-            memory.upload(pinned, block, plane.size)
-            uploaded.append((block.address, plane.shape[1]))
-        result, pinned = memory.allocate(out.nbytes), memory.allocate_pinned(out.nbytes)
-        _core.preprocess_cuda(plan, size_hw, uploaded, result.address, memory.stream)
-        memory.download(result, pinned, out.nbytes)
-        memory.synchronize()
-        out[...] = host_bytes(pinned).view(out.dtype).reshape(out.shape)
+def upload(device: Any, pixels: Any) -> Any:
+    if isinstance(pixels, tuple):
+        return tuple(device.upload(plane) for plane in pixels)
+    return device.upload(pixels)
+
+
+def check(device: Any, spec: ImageSpec, source_format: Any, batch: list[Any]) -> None:
+    host = Preprocessor(spec, source_format)
+    expected = np.concatenate([host(pixels) for pixels in batch])
+    out = device.poisoned(expected.shape, spec.dtype)
+    pre = CudaPreprocessor(spec, source_format, stream=device.stream)
+    pre.into([upload(device, pixels) for pixels in batch], out)
+    found = device.download(out)
+    np.testing.assert_array_equal(found.view(np.uint8), expected.view(np.uint8))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "uint8"])
 @pytest.mark.parametrize("source_format", FORMATS)
-def test_kernel(source_format: str, dtype: Any, memory: DeviceMemory) -> None:
-    if not _core.built_with_cuda():
-        pytest.skip("this edgedl was built without CUDA; see: tools/gpu_check --build")
-    for size_hw, target_hw, fit, resize in itertools.product(
-        ((48, 64), (18, 26)), ((24, 32), (37, 41)), FITS, RESIZES
+def test_every_option(source_format: str, dtype: Any, device: Any) -> None:
+    scaling = {} if dtype == "uint8" else {"mean": (0.4, 0.5, 0.6), "std": (0.2, 0.3, 0.25)}
+    for source_hw, target_hw, fit, resize, layout in product(
+        SOURCES_HW, TARGETS_HW, FITS, RESIZES, ("NCHW", "NHWC")
     ):
-        scaling = {} if dtype == "uint8" else {"mean": (0.4, 0.5, 0.6), "std": (0.2, 0.3, 0.25)}
-        spec = ImageSpec(size_hw=target_hw, fit=fit, resize=resize, dtype=dtype, **scaling)
-        plan = _core.PreprocessPlan(spec, source_format, "bt601", "limited")
-        planes = planes_of(source_format, *size_hw)
-        expected, found = np.zeros(spec.shape, dtype), np.ones(spec.shape, dtype)
-        _core.preprocess_cpu(plan, pixels_of(source_format, planes), expected)
-        on_gpu(memory, plan, size_hw, planes, found)
-        np.testing.assert_array_equal(found.view(np.uint8), expected.view(np.uint8))
+        spec: Any = ImageSpec(
+            size_hw=target_hw, fit=fit, resize=resize, dtype=dtype, layout=layout, **scaling
+        )
+        check(device, spec, source_format, [picture(source_format, *source_hw)])
+
+
+@pytest.mark.parametrize("source_format", FORMATS)
+@pytest.mark.parametrize("padding", [1, 2, 3, 61])
+def test_padded_rows_and_gray(source_format: str, padding: int, device: Any) -> None:
+    spec = ImageSpec(size_hw=(20, 30), pixel_format="gray8", mean=(0.5,), std=(0.25,))
+    check(device, spec, source_format, [picture(source_format, 42, 86, padding)])
+    spec = ImageSpec(size_hw=(20, 30), pixel_format="bgr8")
+    check(device, spec, source_format, [picture(source_format, 42, 86, padding)])
+
+
+@pytest.mark.parametrize("odd_hw", [(1, 1), (7, 5), (33, 31), (479, 641)])
+def test_odd_sizes(odd_hw: tuple[int, int], device: Any) -> None:
+    for resize, target_hw in product(RESIZES, ((31, 33), (224, 224))):
+        spec: Any = ImageSpec(size_hw=target_hw, resize=resize)
+        check(device, spec, "bgr8", [picture("bgr8", *odd_hw)])
+
+
+@pytest.mark.parametrize("resize", RESIZES)
+def test_a_batch_of_many_sizes(resize: Any, device: Any) -> None:
+    """More pictures than one launch takes, and neighbours that other methods resize."""
+    spec = ImageSpec(size_hw=(32, 48), resize=resize, fit="letterbox")
+    sizes = [(30 + 7 * i, 40 + 2 * i) for i in range(47)]
+    check(device, spec, "bgr8", [picture("bgr8", *size) for size in sizes])
+
+
+def test_full_hd(device: Any) -> None:
+    for source_format, resize in product(("bgr8", "nv12"), RESIZES):
+        spec: Any = ImageSpec(size_hw=(224, 224), resize=resize)
+        check(device, spec, source_format, [picture(source_format, 1080, 1920)])
+
+
+def test_two_streams_do_not_mix(device: Any) -> None:
+    other = open_device_memory()
+    try:
+        second = type(device)(other)
+        spec = ImageSpec(size_hw=(64, 64))
+        pictures = [picture("bgr8", 480, 640) for _ in range(2)]
+        both = []
+        for one, pixels in zip((device, second), pictures, strict=True):
+            held, out = upload(one, pixels), one.poisoned(spec.shape, "float32")
+            pre = CudaPreprocessor(spec, stream=one.stream)
+            for _ in range(20):
+                pre.into(held, out)
+            both.append((held, out))
+        for one, pixels, (_, out) in zip((device, second), pictures, both, strict=True):
+            np.testing.assert_array_equal(one.download(out), Preprocessor(spec)(pixels))
+    finally:
+        other.close()
+
+
+@pytest.mark.parametrize("package", ["torch", "cupy"])
+def test_arrays_of_packages(package: str, device: Any) -> None:
+    module = pytest.importorskip(package)
+    if package == "torch" and not module.cuda.is_available():
+        pytest.skip("this torch has no CUDA")
+    spec, pixels = ImageSpec(size_hw=(32, 32)), picture("bgr8", 48, 64)
+    if package == "torch":
+        held = module.from_numpy(np.ascontiguousarray(pixels)).cuda()
+        out = module.zeros(spec.shape, device="cuda")
+    else:
+        held, out = module.asarray(pixels), module.zeros(spec.shape, "float32")
+    CudaPreprocessor(spec, stream=device.stream).into(held, out)
+    device.memory.synchronize()
+    found = out.cpu().numpy() if package == "torch" else out.get()
+    np.testing.assert_array_equal(found, Preprocessor(spec)(pixels))

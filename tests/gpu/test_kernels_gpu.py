@@ -1,0 +1,76 @@
+"""The CUDA kernels that follow a network against the CPU's code, bit for bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgedl import _core
+from edgedl.runtime.postprocess import denormalize
+from edgedl.runtime.postprocess_cuda import (
+    CudaNms,
+    denormalize_cuda,
+    nms_workspace_bytes,
+    softmax_top_k_cuda,
+    softmax_top_k_workspace_bytes,
+)
+
+pytestmark = pytest.mark.gpu
+
+RNG = np.random.default_rng(8)
+
+
+@pytest.mark.parametrize("size_hw", [(1, 1), (5, 9), (32, 65), (31, 65), (64, 64), (517, 301)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_denormalize(size_hw: tuple[int, int], channels: int, device: Any) -> None:
+    images = RNG.normal(0, 1, (3, channels, *size_hw)).astype(np.float32)
+    images.reshape(-1)[:1] = np.nan
+    mean, std = (0.4, 0.5, 0.6)[:channels], (0.2, 0.3, 0.4)[:channels]
+    for pixel_format in ("rgb8", "bgr8"):
+        expected = denormalize(images, mean, std, pixel_format)
+        out = device.poisoned(expected.shape, "uint8")
+        denormalize_cuda(device.upload(images), out, mean, std, pixel_format, device.stream)
+        np.testing.assert_array_equal(device.download(out), expected)
+
+
+@pytest.mark.parametrize(("rows", "width", "count"), [(1, 1, 1), (5, 33, 4), (2, 10_000, 64)])
+def test_softmax_top_k(rows: int, width: int, count: int, device: Any) -> None:
+    logits = RNG.normal(0, 5, (rows, width)).astype(np.float32)
+    expected = np.zeros((rows, count), np.float32), np.zeros((rows, count), np.int64)
+    _core.softmax_top_k(logits, *expected)
+    found = device.poisoned((rows, count), "float32"), device.poisoned((rows, count), "int64")
+    space = device.poisoned((softmax_top_k_workspace_bytes(rows, width, count),), "uint8")
+    softmax_top_k_cuda(device.upload(logits), *found, space, device.stream)
+    for one, wanted in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(device.download(one), wanted)
+
+
+@pytest.mark.parametrize(("boxes", "limit"), [(1, 4), (300, 64), (25_200, 1000)])
+@pytest.mark.parametrize("has_groups", [False, True])
+def test_nms(boxes: int, limit: int, has_groups: bool, device: Any) -> None:
+    corner = RNG.uniform(0, 600, (boxes, 2))
+    corners = np.hstack([corner, corner + RNG.uniform(5, 90, (boxes, 2))]).astype(np.float32)
+    scores = RNG.uniform(0, 1, boxes).astype(np.float32)
+    groups = RNG.integers(0, 5, boxes).astype(np.int32) if has_groups else None
+    expected = _core.nms(corners, scores, groups, 0.45, 0.2, limit)
+    kept, count = device.poisoned((limit,), "int32"), device.poisoned((1,), "int32")
+    space = device.poisoned((nms_workspace_bytes(boxes, limit),), "uint8")
+    held = [None if a is None else device.upload(a) for a in (corners, scores, groups)]
+    CudaNms(0.45, 0.2, device.stream).into((held[0], held[1], held[2]), kept, count, space)
+    number = int(device.download(count)[0])
+    np.testing.assert_array_equal(device.download(kept)[:number], expected)
+
+
+@pytest.mark.parametrize("anchors_are_rows", [False, True])
+def test_best_class(anchors_are_rows: bool, device: Any) -> None:
+    predictions = RNG.uniform(0, 1, (84, 8400)).astype(np.float32)
+    if anchors_are_rows:
+        predictions = np.ascontiguousarray(predictions.T)
+    expected = _core.best_class(predictions, anchors_are_rows, 4, -1, 0.0)
+    found = device.poisoned((8400,), "float32"), device.poisoned((8400,), "int32")
+    held = device.upload(predictions)
+    _core.best_class_cuda(held, *found, anchors_are_rows, 4, -1, 0.0, device.stream)
+    for one, wanted in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(device.download(one), wanted)
