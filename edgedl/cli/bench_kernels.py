@@ -29,6 +29,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quick", action="store_true", help="5 rounds: for a look, not for publication"
     )
+    parser.add_argument(
+        "--set-mib",
+        type=int,
+        default=8,
+        metavar="N",
+        help="size of the set that inputs are taken from in turn (default 8: more than an L2 "
+        "cache; several times the last cache makes everyone wait for memory)",
+    )
     add_json_option(parser)
     parser.set_defaults(run=run)
 
@@ -42,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     from edgedl.bench.kernels.measure import OK, QUICK_ROUNDS
 
     rounds = args.rounds if args.rounds is not None else QUICK_ROUNDS if args.quick else 40
-    options = KernelBenchOptions(cases=tuple(args.case), rounds=rounds)
+    options = KernelBenchOptions(cases=tuple(args.case), rounds=rounds, set_mib=args.set_mib)
     quiet = not sys.stderr.isatty()
     with Progress(console=Console(stderr=True), transient=True, disable=quiet) as bar:
         task = bar.add_task("kernels")

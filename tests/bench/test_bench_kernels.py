@@ -21,6 +21,7 @@ from edgedl.bench.kernels.case import (
     Trial,
     at_least,
     at_most,
+    enough,
     same_bits,
     within,
 )
@@ -44,7 +45,7 @@ def tiny(ours: Any = plus_one, others: Any = None, **options: Any) -> Case:
     trial = Trial(
         inputs=inputs, ours=Contender(ours, check), others=others or {}, bytes=64, **options
     )
-    return Case(name="tiny", what="+ 1", checked_against="NumPy", make=lambda: trial)
+    return Case(name="tiny", what="+ 1", checked_against="NumPy", make=lambda _set_mib: trial)
 
 
 @pytest.fixture
@@ -177,6 +178,15 @@ def test_names_of_cases() -> None:
         chosen(cases, ["nms/2520x"])
     with pytest.raises(UsageError, match=r"rounds must be in 1..100000; got 0"):
         KernelBenchOptions(rounds=0)
+    with pytest.raises(UsageError, match=r"set_mib must be in 1..1024; got 0"):
+        KernelBenchOptions(set_mib=0)
+
+
+def test_the_set_of_inputs_is_as_large_as_wanted() -> None:
+    one = np.zeros(1 << 20, np.uint8)
+    assert enough(one, lambda index: index, 8) == list(range(8))
+    assert enough(one, lambda index: index, 1) == [0, 1, 2]
+    assert len(enough(one[:1], lambda index: index, 8)) == 512
 
 
 def test_bytes_that_must_be_touched() -> None:
@@ -219,6 +229,7 @@ def test_the_command_writes_json(tmp_path: Path, capsys: pytest.CaptureFixture[s
         "opencv",
         "kornia_rs",
         "threads",
+        "set_mib",
         "publishable",
         "cases",
     }

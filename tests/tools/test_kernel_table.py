@@ -45,6 +45,7 @@ def result_of(check: str) -> dict:
         "targets": ["avx512", "scalar"],
         "opencv": "5.0",
         "kornia_rs": None,
+        "set_mib": 8,
         "publishable": True,
         "cases": [case],
         "others_cores": 0.04,

@@ -97,14 +97,14 @@ class Case:
         name: How ``--case`` names it: ``preprocess/1080p-224``.
         what: What is done, for people.
         checked_against: What the results were compared with, for people.
-        make: Makes inputs and contenders.
+        make: Takes ``KernelBenchOptions.set_mib``; makes inputs and contenders.
         bounds: What is wished of the times.
     """
 
     name: str
     what: str
     checked_against: str
-    make: Callable[[], Trial]
+    make: Callable[[int], Trial]
     bounds: tuple[Bound, ...] = ()
 
 
@@ -149,18 +149,16 @@ def _mismatch(result: Array, expected: Array) -> str | None:
     return None if found == wanted else f"the result is {found}, not {wanted}"
 
 
-def enough(one: Array, make: Callable[[int], Any]) -> list[Any]:
-    """Return inputs to be taken in turn: so many that none is in the L2 cache when its turn comes.
-
-    What is read a second time is 13 to 30 % faster; a camera's picture is read once.
+def enough(one: Array, make: Callable[[int], Any], set_mib: int) -> list[Any]:
+    """Return inputs to be taken in turn, so that none is in the L2 cache when its turn comes.
 
     Args:
         one: An array as large as one input.
         make: Takes 0, 1, 2, … and returns an input.
+        set_mib: All inputs together are at least as large, unless they are very many.
     """
-    count = -(-_MUCH_BYTES // one.nbytes)
+    count = -(-(set_mib << 20) // one.nbytes)
     return [make(index) for index in range(min(max(count, _MIN_INPUTS), _MAX_INPUTS))]
 
 
-_MUCH_BYTES = 16 << 20
-_MIN_INPUTS, _MAX_INPUTS = 8, 512
+_MIN_INPUTS, _MAX_INPUTS = 3, 512

@@ -65,7 +65,7 @@ def output_cases() -> list[Case]:
 _GAIN, _OFFSET = 127.5, 127.5
 
 
-def _denormalize() -> Trial:
+def _denormalize(set_mib: int) -> Trial:
     height, width = 512, 512
     image = np.random.default_rng(2).normal(0, 0.6, (1, 3, height, width)).astype(np.float32)
     out = np.empty((1, height, width, 3), np.uint8)
@@ -82,7 +82,7 @@ def _denormalize() -> Trial:
         return out
 
     return Trial(
-        inputs=enough(image, lambda index: np.roll(image, 7 * index)),
+        inputs=enough(image, lambda index: np.roll(image, 7 * index), set_mib),
         ours=Contender(ours, same_bits(_denormalized)),
         others={
             NUMPY: Contender(_denormalized),
@@ -102,7 +102,7 @@ def _denormalized(images: Array) -> Array:
 _BOX = 4  # the values of an anchor that stand before its classes
 
 
-def _best_class() -> Trial:
+def _best_class(set_mib: int) -> Trial:
     output = np.random.default_rng(4).random((_BOX + 80, 8400), np.float32)
 
     def ours(output: Array) -> tuple[Array, ...]:
@@ -113,7 +113,7 @@ def _best_class() -> Trial:
         return np.take_along_axis(output[_BOX:], classes[np.newaxis], axis=0)[0], classes
 
     return Trial(
-        inputs=enough(output, lambda index: np.roll(output, 7 * index)),
+        inputs=enough(output, lambda index: np.roll(output, 7 * index), set_mib),
         ours=Contender(ours, _all_within(numpy, 0)),
         others={NUMPY: Contender(numpy)},
         bytes=output[_BOX:].nbytes + output.shape[1] * 8,
@@ -135,7 +135,7 @@ def _nms_case(name: str, scores: str, threshold: float, lowest: float) -> Case:
     )
 
 
-def _nms(threshold: float, lowest: float) -> Trial:
+def _nms(threshold: float, lowest: float, set_mib: int) -> Trial:
     def opencv(given: Any) -> Array:
         _corners, scores, xywh = given
         return np.asarray(cv2.dnn.NMSBoxes(xywh, scores, threshold, _IOU), np.int32)
@@ -146,7 +146,7 @@ def _nms(threshold: float, lowest: float) -> Trial:
     rng = np.random.default_rng(5)
     one = _boxes(rng, lowest)
     return Trial(
-        inputs=enough(one[2], lambda _index: _boxes(rng, lowest)),
+        inputs=enough(one[2], lambda _index: _boxes(rng, lowest), set_mib),
         ours=Contender(ours, same_bits(opencv)),
         others={OPENCV_NMS: Contender(opencv)},
     )
@@ -170,7 +170,7 @@ _BEAMS, _WORDS = 5, 10_000
 _ROWS, _CLASSES, _TOP = 64, 1000, 5
 
 
-def _softmax_top_k() -> Trial:
+def _softmax_top_k(set_mib: int) -> Trial:
     logits = np.random.default_rng(6).normal(0, 3, (_ROWS, _CLASSES)).astype(np.float32)
     probabilities = np.empty((_ROWS, _TOP), np.float32)
     indices = np.empty((_ROWS, _TOP), np.int64)
@@ -188,14 +188,14 @@ def _softmax_top_k() -> Trial:
         return best, np.take_along_axis(likely, best, axis=1)
 
     return Trial(
-        inputs=enough(logits, lambda index: np.roll(logits, 7 * index)),
+        inputs=enough(logits, lambda index: np.roll(logits, 7 * index), set_mib),
         ours=Contender(ours, _all_within(numpy, 1e-6)),
         others={NUMPY: Contender(numpy)},
         bytes=logits.nbytes + probabilities.nbytes + indices.nbytes,
     )
 
 
-def _beam_step() -> Trial:
+def _beam_step(set_mib: int) -> Trial:
     rng = np.random.default_rng(7)
     logits = rng.normal(0, 3, (_BEAMS, _WORDS)).astype(np.float32)
     log_prob, score = np.log(rng.random((1, _BEAMS))), np.zeros((1, _BEAMS))
@@ -219,7 +219,7 @@ def _beam_step() -> Trial:
         return best // _WORDS, best % _WORDS, total[best]
 
     return Trial(
-        inputs=enough(logits, lambda index: np.roll(logits, 7 * index)),
+        inputs=enough(logits, lambda index: np.roll(logits, 7 * index), set_mib),
         ours=Contender(ours, _all_within(numpy, 1e-5)),
         others={NUMPY: Contender(numpy)},
         bytes=logits.nbytes,

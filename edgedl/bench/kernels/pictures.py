@@ -107,7 +107,9 @@ def _described(spec: ImageSpec, source_hw: Size, source_format: str) -> str:
     return f"{source_format} {width}×{height} → {columns}×{rows}{fit} {spec.resize} {spec.dtype}"
 
 
-def _against_chains(spec: ImageSpec, source_hw: Size, source_format: PixelFormat) -> Trial:
+def _against_chains(
+    spec: ImageSpec, source_hw: Size, source_format: PixelFormat, set_mib: int
+) -> Trial:
     chains = OpenCvChains(spec, source_format, source_hw)
     ours = preprocessing(spec, source_format)
     others = {
@@ -121,7 +123,7 @@ def _against_chains(spec: ImageSpec, source_hw: Size, source_format: PixelFormat
     if source_format == "bgr8" and (call := kornia_call(spec)):
         others["kornia_rs"] = Contender(call)
     return Trial(
-        inputs=noise(source_format, source_hw),
+        inputs=noise(source_format, source_hw, set_mib),
         ours=ours,
         others=others,
         opencv=FASTER,
@@ -132,9 +134,9 @@ def _against_chains(spec: ImageSpec, source_hw: Size, source_format: PixelFormat
 def _bytes_case(name: str, spec: ImageSpec, source_hw: Size) -> Case:
     spec8 = ImageSpec(size_hw=spec.size_hw, fit=spec.fit, dtype="uint8")
 
-    def make() -> Trial:
+    def make(set_mib: int) -> Trial:
         return Trial(
-            inputs=noise("bgr8", source_hw),
+            inputs=noise("bgr8", source_hw, set_mib),
             ours=preprocessing(spec8, "bgr8"),
             others={"float32": preprocessing(spec, "bgr8")},
             bytes=touched_bytes(spec8, "bgr8", source_hw),
@@ -152,7 +154,7 @@ def _bytes_case(name: str, spec: ImageSpec, source_hw: Size) -> Case:
 def _planes_case() -> Case:
     spec = ImageSpec(size_hw=(640, 640), pixel_format="bgr8", dtype="uint8")
 
-    def make() -> Trial:
+    def make(set_mib: int) -> Trial:
         planes = empty(spec)
 
         def split(frame: Array) -> Array:
@@ -160,7 +162,7 @@ def _planes_case() -> Case:
             return planes
 
         return Trial(
-            inputs=noise("bgr8", spec.size_hw),
+            inputs=noise("bgr8", spec.size_hw, set_mib),
             ours=preprocessing(spec, "bgr8"),
             others={"cv2.split": Contender(split, _exact(spec, "bgr8"))},
             bytes=touched_bytes(spec, "bgr8", spec.size_hw),
@@ -181,8 +183,8 @@ def _call_case() -> Case:
         name="preprocess/call",
         what="a picture of one pixel: what a call costs",
         checked_against="NumPy definition, bit for bit",
-        make=lambda: Trial(
-            inputs=noise("bgr8", (1, 1)), ours=preprocessing(spec, "bgr8"), repeats=200
+        make=lambda set_mib: Trial(
+            inputs=noise("bgr8", (1, 1), set_mib), ours=preprocessing(spec, "bgr8"), repeats=200
         ),
         bounds=(Bound(of=OURS, to=None, at_most=0.0015),),
     )
@@ -217,13 +219,13 @@ def _near(spec: ImageSpec, source_format: PixelFormat) -> Check:
     return within(definition, 1.01 / (255 * min(spec.std)), share=0.02)
 
 
-def noise(source_format: str, source_hw: Size) -> list[Array]:
-    """Return pictures of noise, more than caches hold."""
+def noise(source_format: str, source_hw: Size, set_mib: int) -> list[Array]:
+    """Return pictures of noise, to be taken in turn."""
     height, width = source_hw
     shapes = {"bgr8": (height, width, 3), "yuyv": (height, width, 2)}
     shape = shapes.get(source_format, (height * 3 // 2, width))
     one = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
-    return enough(one, lambda index: np.roll(one, 7 * index))
+    return enough(one, lambda index: np.roll(one, 7 * index), set_mib)
 
 
 def touched_bytes(spec: ImageSpec, source_format: PixelFormat, source_hw: Size) -> int:

@@ -35,6 +35,7 @@ def notes(result: dict[str, Any]) -> list[str]:
         f"NumPy {result['machine']['packages'].get('numpy', '?')}",
         f"time and GB/s: target {result['targets'][0]}; "
         "GB/s counts bytes that must be read or written, once",
+        f"inputs: taken in turn out of {result['set_mib']} MiB or more",
     ]
     if result["kornia_rs"] is None:
         lines.append("kornia_rs is not installed, so it is not among those compared")
