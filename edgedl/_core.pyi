@@ -9,18 +9,47 @@ from edgedl.frame import Pixels
 from edgedl.spec import ImageSpec
 
 class PreprocessPlan:
-    def __init__(self, spec: ImageSpec, source_format: str, matrix: str, range: str) -> None: ...
+    def __init__(
+        self,
+        spec: ImageSpec,
+        source_format: str,
+        matrix: str,
+        range: str,
+        rotate: int = 0,
+        flip: str = "none",
+    ) -> None: ...
 
-def preprocess_cpu(plan: PreprocessPlan, pixels: Pixels, out: object) -> None: ...
+Regions = Sequence[tuple[int, int, int, int]]
+"""(x, y, width, height), one for each picture."""
+
+def preprocess_cpu(
+    plan: PreprocessPlan,
+    pixels: Pixels | list[Pixels],
+    out: object,
+    regions: Regions | None = None,
+    threads: int = 1,
+) -> None:
+    """Make one image of ``out`` for each picture; a list is a batch."""
+
 def preprocess_touch(plan: PreprocessPlan, pixels: Pixels, out: object) -> None:
     """For benchmarks: read each row that is needed once, and write zeros to all of ``out``."""
 
 def preprocess_emulated(
-    plan: PreprocessPlan, pixels: Pixels | list[Pixels], out: object, order: int
+    plan: PreprocessPlan,
+    pixels: Pixels | list[Pixels],
+    out: object,
+    order: int,
+    regions: Regions | None = None,
 ) -> None:
     """Run the code of the CUDA kernels on the host: slow, for tests. A list is a batch."""
 
-def preprocess_cuda(plan: PreprocessPlan, pixels: object, out: object, stream: int) -> None:
+def preprocess_cuda(
+    plan: PreprocessPlan,
+    pixels: object,
+    out: object,
+    stream: int,
+    regions: Regions | None = None,
+) -> None:
     """Queue the kernels for arrays on a GPU; a list is a batch. Not yet run on a GPU."""
 
 def built_with_cuda() -> bool: ...

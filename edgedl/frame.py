@@ -10,9 +10,25 @@ import numpy as np
 import numpy.typing as npt
 
 PixelFormat = Literal["bgr8", "rgb8", "gray8", "yuyv", "nv12", "i420"]
+Rotate = Literal[0, 90, 180, 270]
+Flip = Literal["none", "horizontal", "vertical"]
 U8Image: TypeAlias = npt.NDArray[np.uint8]
 Pixels: TypeAlias = "U8Image | tuple[U8Image, ...]"
 PIXEL_FORMATS: tuple[str, ...] = ("bgr8", "rgb8", "gray8", "yuyv", "nv12", "i420")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mounting:
+    """How a camera hangs, undone in pre-processing: the picture is rotated, then flipped.
+
+    Attributes:
+        rotate: Degrees clockwise.
+        flip: ``horizontal`` swaps left and right, ``vertical`` top and bottom, of the rotated
+            picture.
+    """
+
+    rotate: Rotate = 0
+    flip: Flip = "none"
 
 
 @dataclass(frozen=True, slots=True)

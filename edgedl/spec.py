@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -74,7 +75,8 @@ class ImageSpec:
         std: Per channel, > 0: y = (x/255 - mean) / std.
         layout: Axis order of the tensor.
         dtype: Element type. ``uint8`` is the resized picture itself; mean and std must then be 0
-            and 1.
+            and 1. ``int8`` is y / ``scale``, rounded (halves to even) and clamped to -128..127.
+        scale: What one step of an int8 tensor is worth, > 0; 1 for every other type.
     """
 
     size_hw: tuple[int, ...]
@@ -86,6 +88,7 @@ class ImageSpec:
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     layout: Layout = "NCHW"
     dtype: DType = "float32"
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
         channels = self.channels
@@ -104,6 +107,10 @@ class ImageSpec:
         if not all(s > 0 for s in self.std):
             msg = f"image std must be > 0; got {self.std}"
             raise ConfigError("E205", msg)
+        if not 0 < self.scale < math.inf or (self.dtype != "int8" and self.scale != 1):
+            rule = "> 0" if self.dtype == "int8" else f"1 for {self.dtype}"
+            msg = f"image scale must be {rule}; got {self.scale}"
+            raise ConfigError("E205", msg)
 
     @property
     def channels(self) -> int:
@@ -119,8 +126,11 @@ class ImageSpec:
         return (1, height, width, self.channels)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record as plain JSON values."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        """Return the record as plain JSON values; ``scale`` only where it means something."""
+        table = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        if self.dtype != "int8":
+            del table["scale"]
+        return table
 
     @classmethod
     def from_dict(cls, table: Mapping[str, Any], where: str = "image spec") -> ImageSpec:
@@ -267,6 +277,8 @@ class ModelSpec:
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain JSON values; what is not there is left out."""
         table = {k: v for k, v in asdict(self).items() if v}
+        if self.image:
+            table["image"] = self.image.to_dict()
         return {k: _plain(v) for k, v in table.items()}
 
     @classmethod

@@ -145,7 +145,8 @@ void* tensor_out(Arrays& arrays, const PreprocessPlan& plan, const PictureView* 
                  std::size_t count, const py::handle& out) {
   const char* dtype = plan.dtype == DType::kFloat32   ? "float32"
                       : plan.dtype == DType::kFloat16 ? "float16"
-                                                      : "uint8";
+                      : plan.dtype == DType::kUint8   ? "uint8"
+                                                      : "int8";
   const auto images = static_cast<py::ssize_t>(count);
   const py::ssize_t c = channels_of(plan);
   const bool planes = plan.layout == Layout::kNchw;

@@ -51,8 +51,12 @@ constexpr std::array<std::pair<const char*, PixelFormat>, 3> kPixelFormats{
     {{"rgb8", PixelFormat::kRgb8}, {"bgr8", PixelFormat::kBgr8}, {"gray8", PixelFormat::kGray8}}};
 constexpr std::array<std::pair<const char*, Layout>, 2> kLayouts{
     {{"NCHW", Layout::kNchw}, {"NHWC", Layout::kNhwc}}};
-constexpr std::array<std::pair<const char*, DType>, 3> kDTypes{
-    {{"float32", DType::kFloat32}, {"float16", DType::kFloat16}, {"uint8", DType::kUint8}}};
+constexpr std::array<std::pair<const char*, DType>, 4> kDTypes{{{"float32", DType::kFloat32},
+                                                                {"float16", DType::kFloat16},
+                                                                {"uint8", DType::kUint8},
+                                                                {"int8", DType::kInt8}}};
+constexpr std::array<std::pair<const char*, Flip>, 3> kFlips{
+    {{"none", Flip::kNone}, {"horizontal", Flip::kHorizontal}, {"vertical", Flip::kVertical}}};
 constexpr std::array<std::pair<const char*, Matrix>, 2> kMatrices{
     {{"bt601", Matrix::kBt601}, {"bt709", Matrix::kBt709}}};
 constexpr std::array<std::pair<const char*, Range>, 2> kRanges{
@@ -67,7 +71,8 @@ struct Plan : PreprocessPlan {
 
 // `spec` is an edgedl.spec.ImageSpec, which has checked sizes, fill, mean and std.
 PreprocessPlan make_plan(const py::object& spec, const std::string& source_format,
-                         const std::string& matrix, const std::string& range) {
+                         const std::string& matrix, const std::string& range, int rotate,
+                         const std::string& flip) {
   const auto text = [&](const char* name) { return spec.attr(name).cast<std::string>(); };
   PreprocessPlan plan{};
   const auto [height, width] = spec.attr("size_hw").cast<std::pair<int, int>>();
@@ -82,6 +87,10 @@ PreprocessPlan make_plan(const py::object& spec, const std::string& source_forma
   plan.source_format = by_name("source_format", source_format, kSourceFormats);
   plan.yuv = yuv_to_rgb_coefficients(by_name("matrix", matrix, kMatrices),
                                      by_name("range", range, kRanges));
+  require(rotate == 0 || rotate == 90 || rotate == 180 || rotate == 270, kOperation,
+          "rotate must be one of 0, 90, 180, 270; got ", rotate);
+  plan.turn = turn_of(rotate, by_name("flip", flip, kFlips));
+  const double step = spec.attr("scale").cast<double>();
   const auto mean = spec.attr("mean").cast<std::vector<double>>();
   const auto deviation = spec.attr("std").cast<std::vector<double>>();
   const std::size_t channels = static_cast<std::size_t>(channels_of(plan));
@@ -92,52 +101,73 @@ PreprocessPlan make_plan(const py::object& spec, const std::string& source_forma
     require(plan.dtype != DType::kUint8 || (mean[c] == 0.0 && deviation[c] == 1.0), kOperation,
             "mean must be 0 and std 1 for a uint8 tensor; got mean ", mean[c], ", std ",
             deviation[c]);
-    plan.scale[c] = static_cast<float>(1.0 / (255.0 * deviation[c]));
-    plan.bias[c] = static_cast<float>(-mean[c] / deviation[c]);
+    plan.scale[c] = static_cast<float>(1.0 / (255.0 * deviation[c] * step));
+    plan.bias[c] = static_cast<float>(-mean[c] / (deviation[c] * step));
   }
   return plan;
 }
 
-void on_cpu(Plan& plan, const Picture& picture, void* dst) {
-  preprocess_cpu(plan, plan.cache, picture, dst);
+Region region_from(const py::handle& value) {
+  try {
+    const auto [x, y, width, height] = value.cast<std::array<int, 4>>();
+    return {x, y, width, height};
+  } catch (const py::cast_error&) {
+    require(false, kOperation, "a region must be four whole numbers (x, y, width, height); got ",
+            py::repr(value).cast<std::string>());
+    throw;
+  }
 }
 
-void touch(Plan& plan, const Picture& picture, void* dst) {
-  preprocess_touch(plan, picture, dst);
-}
-
-template <void (*launch)(Plan&, const Picture&, void*)>
-void run(Plan& plan, const py::object& pixels, const py::object& out) {
-  HostArrays arrays(kOperation);
-  const PictureView view = picture_of(arrays, plan.source_format, pixels);
-  void* dst = tensor_out(arrays, plan, &view, 1, out);
-  const py::gil_scoped_release unlocked;
-  launch(plan, view.picture, dst);
-}
-
-// Calls launch(pictures, count, dst) without the GIL.
+// Calls launch(pictures, count, dst) without the GIL. `regions` is None, or a list of one region
+// for each picture.
 template <class Launch>
-void run_batch(Arrays& arrays, const Plan& plan, const py::object& batch, const py::object& out,
-               const Launch& launch) {
+void run_batch(Arrays& arrays, const Plan& plan, const py::object& batch, const py::object& regions,
+               const py::object& out, const Launch& launch) {
   const std::vector<PictureView> views = pictures_of(arrays, plan.source_format, batch);
   void* dst = tensor_out(arrays, plan, views.data(), views.size(), out);
   std::vector<Picture> pictures;
   for (const PictureView& view : views) pictures.push_back(view.picture);
+  if (!regions.is_none()) {
+    const py::list list = regions.cast<py::list>();
+    require(list.size() == pictures.size(), kOperation,
+            "there must be one region for each picture; got ", list.size(), " regions for ",
+            pictures.size(), " pictures");
+    for (std::size_t i = 0; i < pictures.size(); ++i) {
+      pictures[i] = region_of(pictures[i], region_from(list[i]));
+    }
+  }
   const py::gil_scoped_release unlocked;
   launch(pictures.data(), static_cast<int>(pictures.size()), dst);
 }
 
-void run_emulated(const Plan& plan, const py::object& batch, const py::object& out, int order) {
+void run_cpu(Plan& plan, const py::object& batch, const py::object& out, const py::object& regions,
+             int threads) {
   HostArrays arrays(kOperation);
-  run_batch(arrays, plan, batch, out, [&](const Picture* pictures, int count, void* dst) {
+  run_batch(arrays, plan, batch, regions, out, [&](const Picture* pictures, int count, void* dst) {
+    preprocess_cpu(plan, plan.cache, pictures, count, dst, threads);
+  });
+}
+
+void run_touch(const Plan& plan, const py::object& pixels, const py::object& out) {
+  HostArrays arrays(kOperation);
+  const PictureView view = picture_of(arrays, plan.source_format, pixels);
+  void* dst = tensor_out(arrays, plan, &view, 1, out);
+  const py::gil_scoped_release unlocked;
+  preprocess_touch(plan, view.picture, dst);
+}
+
+void run_emulated(const Plan& plan, const py::object& batch, const py::object& out, int order,
+                  const py::object& regions) {
+  HostArrays arrays(kOperation);
+  run_batch(arrays, plan, batch, regions, out, [&](const Picture* pictures, int count, void* dst) {
     preprocess_emulated(plan, pictures, count, dst, order);
   });
 }
 
 void run_cuda(const Plan& plan, const py::object& batch, const py::object& out,
-              std::uintptr_t stream) {
+              std::uintptr_t stream, const py::object& regions) {
   DeviceArrays arrays("preprocess_cuda", stream);
-  run_batch(arrays, plan, batch, out, [&](const Picture* pictures, int count, void* dst) {
+  run_batch(arrays, plan, batch, regions, out, [&](const Picture* pictures, int count, void* dst) {
     preprocess_cuda(plan, pictures, count, dst, arrays.stream());
   });
 }
@@ -147,17 +177,22 @@ void run_cuda(const Plan& plan, const py::object& batch, const py::object& out,
 void bind_preprocess(py::module_& m) {
   py::class_<Plan>(m, "PreprocessPlan")
       .def(py::init([](const py::object& spec, const std::string& source_format,
-                       const std::string& matrix, const std::string& range) {
-             return std::make_unique<Plan>(make_plan(spec, source_format, matrix, range));
+                       const std::string& matrix, const std::string& range, int rotate,
+                       const std::string& flip) {
+             return std::make_unique<Plan>(
+                 make_plan(spec, source_format, matrix, range, rotate, flip));
            }),
-           py::arg("spec"), py::arg("source_format"), py::arg("matrix"), py::arg("range"));
-  m.def("preprocess_cpu", &run<&on_cpu>, py::arg("plan"), py::arg("pixels"), py::arg("out"));
-  m.def("preprocess_touch", &run<&touch>, py::arg("plan"), py::arg("pixels"), py::arg("out"));
+           py::arg("spec"), py::arg("source_format"), py::arg("matrix"), py::arg("range"),
+           py::arg("rotate") = 0, py::arg("flip") = "none");
+  m.def("preprocess_cpu", &run_cpu, py::arg("plan"), py::arg("pixels"), py::arg("out"),
+        py::arg("regions") = py::none(), py::arg("threads") = 1);
+  m.def("preprocess_touch", &run_touch, py::arg("plan"), py::arg("pixels"), py::arg("out"));
   m.def("preprocess_emulated", &run_emulated, py::arg("plan"), py::arg("pixels"), py::arg("out"),
-        py::arg("order"),
+        py::arg("order"), py::arg("regions") = py::none(),
         "The code of the CUDA kernels on the host: slow, for tests. A list is a batch.");
   m.def("preprocess_cuda", &run_cuda, py::arg("plan"), py::arg("pixels"), py::arg("out"),
-        py::arg("stream"), "Arrays on a GPU; a list is a batch. Not yet run on a GPU.");
+        py::arg("stream"), py::arg("regions") = py::none(),
+        "Arrays on a GPU; a list is a batch. Not yet run on a GPU.");
   m.def("built_with_cuda", &built_with_cuda);
 }
 

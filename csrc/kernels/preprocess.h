@@ -1,15 +1,17 @@
 // preprocess: one camera picture -> one network input, in a single pass.
 //
 //   source   uint8, any SourceFormat; rows may be padded; sides 1..8192
-//   dst      (C, H, W) or (H, W, C), packed: float32, float16 or uint8
+//   dst      (C, H, W) or (H, W, C), packed: float32, float16, uint8 or int8
 //
 // In this order, each step on 8-bit values:
+//   0. turn: the source rotated and flipped, so that all that follows sees the turned picture;
 //   1. colour: every source pixel becomes the tensor's channels (YUV -> RGB as OpenCV does it,
 //      RGB -> gray with OpenCV's weights);
 //   2. fit: crop cuts the source, letterbox chooses where the picture lies in the tensor;
 //   3. resize: bilinear, area or nearest, each with OpenCV's arithmetic;
 //   4. padding of a letterbox gets the value `fill`;
-//   5. y = value * scale[c] + bias[c] in float32, two roundings, no fused multiply-add.
+//   5. y = value * scale[c] + bias[c] in float32, two roundings, no fused multiply-add; for int8
+//      to the nearest whole number in -128..127, halves to the even neighbour.
 //
 // Every executor gives the same bits: preprocess_cpu, preprocess_emulated, preprocess_cuda and
 // the NumPy definition in edgedl/runtime/preprocess_reference.py.
@@ -26,7 +28,7 @@ enum class Resize { kBilinear, kArea, kNearest };
 enum class Fit { kStretch, kLetterbox, kCrop };
 enum class PixelFormat { kRgb8, kBgr8, kGray8 };
 enum class Layout { kNchw, kNhwc };
-enum class DType { kFloat32, kFloat16, kUint8 };
+enum class DType { kFloat32, kFloat16, kUint8, kInt8 };
 enum class Matrix { kBt601, kBt709 };
 enum class Range { kLimited, kFull };
 
@@ -44,6 +46,17 @@ struct YuvToRgb {
 
 YuvToRgb yuv_to_rgb_coefficients(Matrix matrix, Range range);
 
+// How the source lies: the turned picture has at (x, y) the source pixel (x, y), or (y, x) if
+// transposed, counted from the last row or column where these are reversed.
+struct Turn {
+  bool transposed, rows_reversed, columns_reversed;
+};
+
+enum class Flip { kNone, kHorizontal, kVertical };
+
+// Clockwise by a multiple of 90 degrees, then flipped.
+Turn turn_of(int degrees, Flip flip);
+
 // What to do with every picture of a stream.
 struct PreprocessPlan {
   int height;  // of the tensor
@@ -55,6 +68,7 @@ struct PreprocessPlan {
   Layout layout;
   DType dtype;
   SourceFormat source_format;
+  Turn turn;
   YuvToRgb yuv;
   float scale[3];
   float bias[3];
@@ -82,6 +96,17 @@ Placement place(const PreprocessPlan& plan, int source_height, int source_width)
 
 // Throws Error unless the picture's format, sides and parity suit the plan.
 void check_picture(const PreprocessPlan& plan, const Picture& picture);
+
+// A part of a picture, in pixels. Throws Error unless it lies inside, and is even in position and
+// size where pixels share their colour.
+struct Region {
+  int x, y, width, height;
+};
+Picture region_of(const Picture& picture, const Region& region);
+
+// The picture as the steps after the turn see it: with the sides of the turned picture, and rows
+// in order. Executors read columns of it where it is transposed or its columns are reversed.
+Picture turned(const PreprocessPlan& plan, const Picture& picture);
 
 // Thread-safe: scratch memory belongs to the call. dst must not overlap the source.
 void preprocess_cpu(const PreprocessPlan& plan, const Picture& picture, void* dst);

@@ -10,7 +10,8 @@ namespace {
 // Rows of the source averaged across, made kAreaRows at a time.
 class AreaMeans {
  public:
-  AreaMeans(const Placement& at, SourceRows& source, std::vector<math::AreaTaps> taps)
+  AreaMeans(const Placement& at, SourceRows& source, bool backwards,
+            std::vector<math::AreaTaps> taps)
       : source_(source),
         kernels_(active_target()),
         height_(at.crop_height),
@@ -21,6 +22,7 @@ class AreaMeans {
     job_.source_width = at.crop_width;
     job_.taps = taps_.data();
     job_.width = at.width;
+    job_.backwards = backwards;
     job_.turned = turned_.data();
     job_.means = means_.data();
     job_.pitch = pitch_of(at.width);
@@ -51,22 +53,30 @@ class AreaMeans {
   int held_ = -1;
 };
 
-template <class Make>
-std::vector<math::AreaTaps> taps_of(int width, Make make) {
+std::vector<math::AreaTaps> area_cells(const Placement& at, bool backwards) {
   std::vector<math::AreaTaps> taps;
-  taps.reserve(size_of(width));
-  for (int x = 0; x < width; ++x) taps.push_back(make(x));
+  taps.reserve(size_of(at.width));
+  for (int x = 0; x < at.width; ++x) {
+    taps.push_back(math::area_taps(backwards ? at.width - 1 - x : x, at.crop_width, at.width));
+    if (backwards) taps.back().first = at.crop_width - taps.back().first - taps.back().count;
+  }
+  return taps;
+}
+
+std::vector<math::AreaTaps> box_cells(const Placement& at) {
+  const int width = at.crop_width / at.width;
+  std::vector<math::AreaTaps> taps;
+  taps.reserve(size_of(at.width));
+  for (int x = 0; x < at.width; ++x) taps.push_back({x * width, width, 1.0f, 1.0f, 1.0f});
   return taps;
 }
 
 class AreaRows : public TensorRows {
  public:
-  AreaRows(const Placement& at, SourceRows& source)
+  AreaRows(const Placement& at, SourceRows& source, bool backwards)
       : kernels_(active_target()),
         at_(at),
-        means_(
-            at, source,
-            taps_of(at.width, [&](int x) { return math::area_taps(x, at.crop_width, at.width); })),
+        means_(at, source, backwards, area_cells(at, backwards)),
         sum_(size_of(means_.count())) {}
 
   void make(int y, std::uint8_t* line) override {
@@ -91,9 +101,7 @@ class BoxRows : public TensorRows {
       : kernels_(active_target()),
         width_(at.crop_width / at.width),
         height_(at.crop_height / at.height),
-        sums_(at, source,
-              taps_of(at.width,
-                      [&](int x) { return math::AreaTaps{x * width_, width_, 1.0f, 1.0f, 1.0f}; })),
+        sums_(at, source, false, box_cells(at)),
         sum_(size_of(sums_.count())) {}
 
   void make(int y, std::uint8_t* line) override {
@@ -118,8 +126,8 @@ std::unique_ptr<TensorRows> box_rows(const Placement& at, SourceRows& source) {
   return std::make_unique<BoxRows>(at, source);
 }
 
-std::unique_ptr<TensorRows> area_rows(const Placement& at, SourceRows& source) {
-  return std::make_unique<AreaRows>(at, source);
+std::unique_ptr<TensorRows> area_rows(const Placement& at, SourceRows& source, bool backwards) {
+  return std::make_unique<AreaRows>(at, source, backwards);
 }
 
 }  // namespace edgedl

@@ -10,6 +10,6 @@ namespace edgedl {
 
 // The source must have all columns of the crop, hold kAreaRows rows and outlive the result.
 std::unique_ptr<TensorRows> box_rows(const Placement& at, SourceRows& source);
-std::unique_ptr<TensorRows> area_rows(const Placement& at, SourceRows& source);
+std::unique_ptr<TensorRows> area_rows(const Placement& at, SourceRows& source, bool backwards);
 
 }  // namespace edgedl

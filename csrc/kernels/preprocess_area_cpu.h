@@ -23,6 +23,7 @@ struct AreaAcross {
   int source_width;   // pixels that may be read of a row
   const math::AreaTaps* taps;
   int width;             // cells of a row
+  bool backwards;        // each cell is added up from its last pixel to its first
   std::uint8_t* turned;  // scratch of turned_size() bytes
   float* means;  // row r holds a run of `pitch` per channel, from r * channels.count * pitch
   int pitch;

@@ -151,15 +151,15 @@ struct CellSum {
 
 #endif
 
-// `bytes` is the first pixel of the cell; pixels lie side by side, Step bytes each.
+// `bytes` is the first pixel to add, the next one lies `next` bytes on.
 template <int Step>
-inline void cell_means(const math::AreaTaps& taps, const std::uint8_t* bytes,
+inline void cell_means(const math::AreaTaps& taps, const std::uint8_t* bytes, std::ptrdiff_t next,
                        const std::ptrdiff_t* of, float* means) {
   CellSum sum[Step];
   const auto add = [&](float weight) {
 #pragma GCC unroll 3
     for (int c = 0; c < Step; ++c) sum[c].add(bytes + kAreaRows * of[c], weight);
-    bytes += kAreaRows * Step;
+    bytes += next;
   };
   add(taps.head);
   for (int k = 1; k < taps.count - 1; ++k) add(taps.inner);
@@ -250,7 +250,9 @@ inline void area_across_cells(const AreaAcross& job, const std::uint8_t* const* 
     for (; asked < at + stop - begin && asked < limit; asked += 64) {
       for (int r = 0; r < kAreaRows; ++r) __builtin_prefetch(rows[r] + asked);
     }
-    cell_means<Step>(job.taps[i], job.turned + kAreaRows * (at - begin), of,
+    const std::ptrdiff_t skipped = job.backwards ? (job.taps[i].count - 1) * Step : 0;
+    cell_means<Step>(job.taps[i], job.turned + kAreaRows * (at - begin + skipped),
+                     job.backwards ? -kAreaRows * Step : kAreaRows * Step, of,
                      cells + kAreaRows * (i - x));
   }
   for (int i = end; i < x + kAreaCells; ++i) {

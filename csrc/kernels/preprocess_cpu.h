@@ -106,6 +106,11 @@ using WriteFloat16 = void (*)(const std::uint8_t* value, int count, float scale,
                               std::uint16_t* dst, std::ptrdiff_t step);
 using WriteUint8 = void (*)(const std::uint8_t* value, int count, std::uint8_t* dst,
                             std::ptrdiff_t step);
+using WriteInt8 = void (*)(const std::uint8_t* value, int count, float scale, float bias,
+                           std::int8_t* dst, std::ptrdiff_t step);
+
+// dst[i] = line[count - 1 - i]; they must not overlap.
+using ReverseLine = void (*)(const std::uint8_t* line, int count, std::uint8_t* dst);
 
 // Reads all bytes, and returns something that depends on them.
 using ReadBytes = unsigned (*)(const std::uint8_t* from, int count);

@@ -25,7 +25,7 @@ class PackedPixels {
   };
 
   EDGEDL_HD PackedPixels(const PreprocessPlan& plan, const Plane* planes, const Placement& at,
-                         int width)
+                         int width, int /*height*/)
       : plane_(planes[0]),
         at_(at),
         width_(width),
@@ -80,7 +80,7 @@ class GrayPixels {
  public:
   using Row = const std::uint8_t*;
 
-  EDGEDL_HD GrayPixels(const PreprocessPlan&, const Plane* planes, const Placement& at, int)
+  EDGEDL_HD GrayPixels(const PreprocessPlan&, const Plane* planes, const Placement& at, int, int)
       : plane_(planes[0]), at_(at) {}
 
   EDGEDL_HD Row row(int y) const { return math::row_of(plane_, at_.crop_y + y) + at_.crop_x; }
@@ -104,7 +104,8 @@ class YuvPixels {
     const std::uint8_t* v;
   };
 
-  EDGEDL_HD YuvPixels(const PreprocessPlan& plan, const Plane* planes, const Placement& at, int)
+  EDGEDL_HD YuvPixels(const PreprocessPlan& plan, const Plane* planes, const Placement& at, int,
+                      int)
       : yuv_(plan.yuv), format_(plan.source_format), planes_(planes), at_(at) {}
 
   EDGEDL_HD Row row(int y) const {
@@ -136,6 +137,39 @@ class YuvPixels {
   SourceFormat format_;
   const Plane* planes_;
   const Placement& at_;
+};
+
+// Any format, transposed or with its columns reversed.
+class TurnedPixels {
+ public:
+  using Row = int;
+
+  EDGEDL_HD TurnedPixels(const PreprocessPlan& plan, const Plane* planes, const Placement& at,
+                         int width, int height)
+      : plan_(plan),
+        planes_(planes),
+        at_(at),
+        last_column_((plan.turn.transposed ? height : width) - 1) {}
+
+  EDGEDL_HD Row row(int y) const { return at_.crop_y + y; }
+  EDGEDL_HD math::Rgb pixel(Row y, int x) const {
+    x += at_.crop_x;
+    int column = plan_.turn.transposed ? y : x;
+    if (plan_.turn.columns_reversed) column = last_column_ - column;
+    const SourceFormat format = plan_.source_format;
+    const math::Row row = math::row_at(format, planes_, plan_.turn.transposed ? x : y);
+    return math::to_rgb(format, plan_.yuv, math::read(format, row, column));
+  }
+  EDGEDL_HD void pair(Row row, int x0, int x1, math::Rgb* p) const {
+    p[0] = pixel(row, x0);
+    p[1] = pixel(row, x1);
+  }
+
+ private:
+  const PreprocessPlan& plan_;
+  const Plane* planes_;
+  const Placement& at_;
+  int last_column_;
 };
 
 // ---- how a pixel of the picture in its new size comes from those it reads
@@ -239,7 +273,7 @@ struct AreaMethod {
 // One picture of a batch, and where it lies in its image of the tensor.
 struct PreprocessFrame {
   Plane planes[3];
-  int width;
+  int width, height;
   Placement at;
   math::Axis axes[2];  // across, down
 };
@@ -296,7 +330,7 @@ struct PreprocessGrid {
 
   EDGEDL_HD void make_bytes(const Thread& thread, Shared& shared) const {
     const PreprocessFrame& frame = frames[thread.block.z];
-    const Pixels pixels(plan, frame.planes, frame.at, frame.width);
+    const Pixels pixels(plan, frame.planes, frame.at, frame.width, frame.height);
     const bool is_gray = plan.pixel_format == PixelFormat::kGray8;
     const auto channels = [is_gray](math::Rgb p, int* value) {
       value[0] = is_gray ? math::gray(p) : p.r;
@@ -338,6 +372,8 @@ struct PreprocessGrid {
         return write_as<std::uint16_t>(thread, shared);
       case DType::kUint8:
         return write_as<std::uint8_t>(thread, shared);
+      case DType::kInt8:
+        return write_as<std::int8_t>(thread, shared);
     }
   }
 
@@ -405,7 +441,8 @@ struct PreprocessGrid {
       const float bias = c == 0 ? plan.bias[0] : c == 1 ? plan.bias[1] : plan.bias[2];
       const float y = math::normalize(value, scale, bias);
       if constexpr (std::is_same<T, float>::value) return y;
-      if constexpr (!std::is_same<T, float>::value) return math::to_half(y);
+      if constexpr (std::is_same<T, std::int8_t>::value) return math::to_int8(y);
+      if constexpr (std::is_same<T, std::uint16_t>::value) return math::to_half(y);
     }
   }
 };
@@ -420,8 +457,10 @@ void run_preprocess_grid(const PreprocessPlan& plan, const Picture* pictures, in
   for (int i = 0; i < count; ++i) {
     const Placement& at = places[i];
     PreprocessFrame& frame = grid.frames[i];
-    for (int p = 0; p < 3; ++p) frame.planes[p] = pictures[i].planes[p];
-    frame.width = pictures[i].width;
+    const Picture picture = turned(plan, pictures[i]);
+    for (int p = 0; p < 3; ++p) frame.planes[p] = picture.planes[p];
+    frame.width = picture.width;
+    frame.height = picture.height;
     frame.at = at;
     frame.axes[0] = math::axis_of(at.crop_width, at.width);
     frame.axes[1] = math::axis_of(at.crop_height, at.height);
@@ -445,6 +484,24 @@ void run_preprocess_method(math::Method method, const Rest&... rest) {
   }
 }
 
+template <class... Rest>
+void run_preprocess_format(math::Method method, const PreprocessPlan& plan, const Rest&... rest) {
+  if (plan.turn.transposed || plan.turn.columns_reversed) {
+    return run_preprocess_method<TurnedPixels>(method, plan, rest...);
+  }
+  switch (plan.source_format) {
+    case SourceFormat::kBgr8:
+    case SourceFormat::kRgb8:
+      return run_preprocess_method<PackedPixels>(method, plan, rest...);
+    case SourceFormat::kGray8:
+      return run_preprocess_method<GrayPixels>(method, plan, rest...);
+    case SourceFormat::kYuyv:
+    case SourceFormat::kNv12:
+    case SourceFormat::kI420:
+      return run_preprocess_method<YuvPixels>(method, plan, rest...);
+  }
+}
+
 // Calls run(kernel) for each launch that the batch takes: as many pictures as fit into one, if the
 // same method resizes them.
 template <class Run>
@@ -457,25 +514,13 @@ void run_preprocess_grids(const PreprocessPlan& plan, const Picture* pictures, i
     math::Method method{};
     int taken = 0;
     for (; taken < count && taken < kFramesPerLaunch; ++taken) {
-      places[taken] = place(plan, pictures[taken].height, pictures[taken].width);
+      const Picture picture = turned(plan, pictures[taken]);
+      places[taken] = place(plan, picture.height, picture.width);
       const math::Method wanted = math::method_of(plan.resize, places[taken]);
       if (taken == 0) method = wanted;
       if (wanted != method) break;
     }
-    switch (plan.source_format) {
-      case SourceFormat::kBgr8:
-      case SourceFormat::kRgb8:
-        run_preprocess_method<PackedPixels>(method, plan, pictures, taken, places, to, run);
-        break;
-      case SourceFormat::kGray8:
-        run_preprocess_method<GrayPixels>(method, plan, pictures, taken, places, to, run);
-        break;
-      case SourceFormat::kYuyv:
-      case SourceFormat::kNv12:
-      case SourceFormat::kI420:
-        run_preprocess_method<YuvPixels>(method, plan, pictures, taken, places, to, run);
-        break;
-    }
+    run_preprocess_format(method, plan, pictures, taken, places, to, run);
     pictures += taken;
     count -= taken;
     to += taken * bytes_of_image(plan);

@@ -90,9 +90,22 @@ class NearestRows : public TensorRows {
   const CpuKernels& kernels_;
 };
 
+// The same neighbours in a row that runs backwards.
+math::LinearTaps mirrored(const math::LinearTaps& taps, int source) {
+  const int first = source - 1 - taps.index1;
+  const int second = source - 1 - taps.index0;
+  if (first == second) return {first, second, taps.weight0, taps.weight1};
+  return {first, second, taps.weight1, taps.weight0};
+}
+
+// `across` and `down` say which pixel of the turned crop each column and row picks.
 NearestTables picking_tables(const PreprocessPlan& plan, const Placement& at,
-                             const std::vector<int>& across, std::vector<int> down) {
+                             std::vector<int> across, std::vector<int> down) {
   NearestTables tables{};
+  if (runs_backwards(plan)) {
+    std::reverse(across.begin(), across.end());
+    for (int& x : across) x = at.crop_width - 1 - x;
+  }
   tables.width = at.width;
   tables.is_whole = at.width == at.crop_width;
   tables.down = std::move(down);
@@ -170,13 +183,16 @@ LinearTables linear_tables(const PreprocessPlan& plan, const Placement& at, int 
   std::vector<int> first;
   tables.width = at.width;
   const int step = bytes_per_pixel(plan);
+  const bool backwards = runs_backwards(plan);
   tables.next = at.crop_width > 1 ? step : 0;
   const bool sparse = converts(plan) && at.width * 2 < at.crop_width;
   tables.is_paired = sparse;
   tables.bytes = sparse ? 2 * at.width : at.crop_width * step;
   for (int i = 0; i < pitch_of(at.width); ++i) {
     const int x = std::min(i, at.width - 1);
-    math::LinearTaps taps = math::linear_taps(x, at.crop_width, at.width, enlarging_area, true);
+    math::LinearTaps taps = math::linear_taps(backwards ? at.width - 1 - x : x, at.crop_width,
+                                              at.width, enlarging_area, true);
+    if (backwards) taps = mirrored(taps, at.crop_width);
     if (taps.index0 > 0 && taps.index0 == at.crop_width - 1) {  // so that a second one exists
       --taps.index0;
       std::swap(taps.weight0, taps.weight1);
@@ -202,7 +218,7 @@ NearestTables nearest_tables(const PreprocessPlan& plan, const Placement& at) {
   for (int y = 0; y < at.height; ++y) {
     down.push_back(math::nearest_index(y, at.crop_height, at.height));
   }
-  return picking_tables(plan, at, across, std::move(down));
+  return picking_tables(plan, at, std::move(across), std::move(down));
 }
 
 bool only_picks(const LinearTables& tables) {
@@ -227,7 +243,7 @@ NearestTables picks_of(const PreprocessPlan& plan, const Placement& at, bool enl
   for (int y = 0; y < at.height; ++y) {
     down.push_back(heavier(y, at.crop_height, at.height, false));
   }
-  return picking_tables(plan, at, across, std::move(down));
+  return picking_tables(plan, at, std::move(across), std::move(down));
 }
 
 std::unique_ptr<TensorRows> linear_rows(const LinearTables& tables, SourceRows& source) {

@@ -49,17 +49,22 @@ EDGEDL_HD const std::uint8_t* row_of(const Plane& plane, int y) {
   return plane.data + (y >> 1) * plane.two_rows + (y & 1) * plane.one_row;
 }
 
-EDGEDL_HD Row row_at(const Picture& picture, int y) {
-  Row row{row_of(picture.planes[0], y), nullptr, nullptr};
-  if (picture.format == SourceFormat::kNv12 || picture.format == SourceFormat::kI420) {
-    row.b = row_of(picture.planes[1], y >> 1);
+EDGEDL_HD Row row_at(SourceFormat format, const Plane* planes, int y) {
+  Row row{row_of(planes[0], y), nullptr, nullptr};
+  if (format == SourceFormat::kNv12 || format == SourceFormat::kI420) {
+    row.b = row_of(planes[1], y >> 1);
   }
-  if (picture.format == SourceFormat::kI420) row.c = row_of(picture.planes[2], y >> 1);
+  if (format == SourceFormat::kI420) row.c = row_of(planes[2], y >> 1);
   return row;
 }
 
-// One source pixel. Chroma is not interpolated: the pixels of a 2 x 1 or 2 x 2 block share it.
-EDGEDL_HD Rgb read(SourceFormat format, const YuvToRgb& yuv, const Row& row, int x) {
+// R, G, B or Y, U, V of one source pixel. Chroma is not interpolated: the pixels of a 2 x 1 or
+// 2 x 2 block share it.
+struct Components {
+  std::uint8_t a, b, c;
+};
+
+EDGEDL_HD Components read(SourceFormat format, const Row& row, int x) {
   switch (format) {
     case SourceFormat::kBgr8: {
       const std::uint8_t* p = row.a + 3 * x;
@@ -73,35 +78,22 @@ EDGEDL_HD Rgb read(SourceFormat format, const YuvToRgb& yuv, const Row& row, int
       return {row.a[x], row.a[x], row.a[x]};
     case SourceFormat::kYuyv: {
       const std::uint8_t* pair = row.a + 4 * (x >> 1);
-      return yuv_to_rgb(yuv, pair[2 * (x & 1)], pair[1], pair[3]);
+      return {pair[2 * (x & 1)], pair[1], pair[3]};
     }
     case SourceFormat::kNv12: {
       const std::uint8_t* uv = row.b + 2 * (x >> 1);
-      return yuv_to_rgb(yuv, row.a[x], uv[0], uv[1]);
+      return {row.a[x], uv[0], uv[1]};
     }
     case SourceFormat::kI420:
-      return yuv_to_rgb(yuv, row.a[x], row.b[x >> 1], row.c[x >> 1]);
+      return {row.a[x], row.b[x >> 1], row.c[x >> 1]};
   }
   return {0, 0, 0};
 }
 
-// The channels of the tensor, 1 or 3 values.
-EDGEDL_HD void to_channels(PixelFormat format, Rgb p, int* value) {
-  switch (format) {
-    case PixelFormat::kRgb8:
-      value[0] = p.r;
-      value[1] = p.g;
-      value[2] = p.b;
-      return;
-    case PixelFormat::kBgr8:
-      value[0] = p.b;
-      value[1] = p.g;
-      value[2] = p.r;
-      return;
-    case PixelFormat::kGray8:
-      value[0] = gray(p);
-      return;
-  }
+EDGEDL_HD Rgb to_rgb(SourceFormat format, const YuvToRgb& yuv, const Components& p) {
+  const bool is_rgb = format == SourceFormat::kBgr8 || format == SourceFormat::kRgb8 ||
+                      format == SourceFormat::kGray8;
+  return is_rgb ? Rgb{p.a, p.b, p.c} : yuv_to_rgb(yuv, p.a, p.b, p.c);
 }
 
 // ---- resize: where to read and with which weights, all as in cv::resize ------------------------
@@ -248,6 +240,11 @@ EDGEDL_HD Method method_of(Resize resize, const Placement& at) {
 EDGEDL_HD float normalize(int value, float scale, float bias) {
   const float scaled = static_cast<float>(value) * scale;
   return scaled + bias;
+}
+
+EDGEDL_HD std::int8_t to_int8(float value) {
+  const float clamped = value > -128.0f ? (value < 127.0f ? value : 127.0f) : -128.0f;
+  return static_cast<std::int8_t>(rintf(clamped));
 }
 
 // float32 -> the bits of the nearest float16, halves to even, too large to infinity.

@@ -21,7 +21,17 @@ inline bool converts(const PreprocessPlan& plan) {
   const bool color =
       plan.source_format == SourceFormat::kBgr8 || plan.source_format == SourceFormat::kRgb8;
   const bool gray = plan.source_format == SourceFormat::kGray8;
-  return !gray && !(color && channels_of(plan) == 3);
+  return plan.turn.transposed || (!gray && !(color && channels_of(plan) == 3));
+}
+
+// Whether rows are read as they lie in memory, which is the picture from right to left.
+inline bool runs_backwards(const PreprocessPlan& plan) {
+  return plan.turn.columns_reversed && !plan.turn.transposed;
+}
+
+// Where the crop begins in a row, in the order in which rows are read.
+inline int first_column(const PreprocessPlan& plan, const Placement& at, int source_width) {
+  return runs_backwards(plan) ? source_width - at.crop_x - at.crop_width : at.crop_x;
 }
 
 // Which pixels of each row SourceRows converts: all of the crop, or those listed, ascending.
@@ -38,8 +48,8 @@ Columns listed_columns(std::vector<int> at);
 Columns paired_columns(const PreprocessPlan& plan, const Placement& at, int source_width,
                        const std::vector<int>& first);
 
-// The crop of a picture, row by row, as the tensor's channels. Formats that need a conversion are
-// converted here.
+// The crop of a turned picture, row by row, as the tensor's channels; rows that run backwards
+// begin with the last pixel. Formats that need a conversion are converted here.
 class SourceRows {
  public:
   SourceRows(const PreprocessPlan& plan, const Picture& picture, const Placement& at,
@@ -58,6 +68,7 @@ class SourceRows {
   void read_rgb(const math::Row& row, std::uint8_t* line);
   void read_luma(const math::Row& row);
   void read_chroma(const math::Row& row);
+  void read_column(int x, std::uint8_t* line);
 
   const PreprocessPlan& plan_;
   const Picture& picture_;
@@ -65,6 +76,7 @@ class SourceRows {
   const Columns& columns_;
   const CpuKernels& kernels_;
   Channels channels_;
+  int first_;  // the first pixel of the crop
   int begin_;  // the first pixel that is converted
   int count_;  // of those
   int pitch_;
@@ -74,8 +86,9 @@ class SourceRows {
   std::size_t next_ = 0;  // where in lines_ the next row goes
 };
 
-// Makes the rows of the picture's place in the tensor. line[c][x] has a pitch of
-// pitch_of(at.width); y is 0..at.height - 1. Rows may come in any order, ascending ones are fast.
+// Makes the rows of the picture's place in the tensor; lines run backwards where rows do.
+// line[c][x] has a pitch of pitch_of(at.width); y is 0..at.height - 1. Rows may come in any order,
+// ascending ones are fast.
 class TensorRows {
  public:
   virtual ~TensorRows() = default;

@@ -60,12 +60,14 @@ Columns paired_columns(const PreprocessPlan& plan, const Placement& at, int sour
     columns.at.push_back(x);
     columns.at.push_back(x + 1);
   }
+  if (plan.turn.transposed) return columns;
+  const int begin = first_column(plan, at, source_width);
   if (plan.source_format == SourceFormat::kNv12 || plan.source_format == SourceFormat::kI420) {
-    for (const int x : first) columns.luma_offset.push_back(at.crop_x + x);
+    for (const int x : first) columns.luma_offset.push_back(begin + x);
     columns.luma_chunks = chunks_of(columns.luma_offset, source_width);
   }
   if (plan.source_format == SourceFormat::kNv12) {
-    for (const int x : columns.at) columns.chroma_offset.push_back((at.crop_x + x) & ~1);
+    for (const int x : columns.at) columns.chroma_offset.push_back((begin + x) & ~1);
     columns.chroma_chunks = chunks_of(columns.chroma_offset, source_width);
   }
   return columns;
@@ -78,53 +80,66 @@ SourceRows::SourceRows(const PreprocessPlan& plan, const Picture& picture, const
       at_(at),
       columns_(columns),
       kernels_(active_target()),
-      begin_(columns.at.empty() ? at.crop_x & ~1 : at.crop_x),
-      count_(columns.at.empty() ? at.crop_x - begin_ + at.crop_width
+      first_(first_column(plan, at, picture.width)),
+      begin_(columns.at.empty() ? first_ & ~1 : first_),
+      count_(columns.at.empty() ? first_ - begin_ + at.crop_width
                                 : static_cast<int>(columns.at.size())),
       pitch_(pitch_of(count_)) {
   const bool to_bgr = plan.pixel_format == PixelFormat::kBgr8;
   if (converts(plan)) {
-    channels_ = order_of(plan, to_bgr, pitch_, 1);
     lines_.resize(size_of(held * 3 * pitch_));
     luma_.resize(size_of(pitch_ + kLineStep));
     chroma_.resize(size_of(2 * pitch_ + kLineStep));
-  } else if (plan.source_format == SourceFormat::kGray8) {
+  }
+  if (plan.source_format == SourceFormat::kGray8) {
     channels_ = order_of(plan, false, 0, 1);
+  } else if (converts(plan)) {
+    channels_ = order_of(plan, to_bgr, pitch_, 1);
   } else {
     channels_ = order_of(plan, (plan.source_format == SourceFormat::kBgr8) != to_bgr, 1, 3);
   }
 }
 
 void SourceRows::prefetch(int y) const {
-  const math::Row row = math::row_at(picture_, at_.crop_y + y);
+  if (plan_.turn.transposed) return;  // it lies in as many places as it has pixels
+  const math::Row row = math::row_at(picture_.format, picture_.planes, at_.crop_y + y);
   const int pixel = picture_.format == SourceFormat::kYuyv    ? 2
                     : row.b == nullptr && channels_.step == 3 ? 3
                                                               : 1;
-  prefetch_bytes(row.a + at_.crop_x * pixel, at_.crop_width * pixel);
+  prefetch_bytes(row.a + first_ * pixel, at_.crop_width * pixel);
   const int chroma = picture_.format == SourceFormat::kI420 ? 2 : 1;
-  if (row.b) prefetch_bytes(row.b + at_.crop_x / chroma, at_.crop_width / chroma);
-  if (row.c) prefetch_bytes(row.c + at_.crop_x / chroma, at_.crop_width / chroma);
+  if (row.b) prefetch_bytes(row.b + first_ / chroma, at_.crop_width / chroma);
+  if (row.c) prefetch_bytes(row.c + first_ / chroma, at_.crop_width / chroma);
 }
 
 const std::uint8_t* SourceRows::row(int y) {
-  const math::Row row = math::row_at(picture_, at_.crop_y + y);
-  if (!converts(plan_)) return row.a + at_.crop_x * channels_.step;
+  if (!converts(plan_)) {
+    return math::row_of(picture_.planes[0], at_.crop_y + y) + first_ * channels_.step;
+  }
   std::uint8_t* r = lines_.data() + next_;
   next_ = (next_ + size_of(3 * pitch_)) % lines_.size();
   std::uint8_t* g = r + pitch_;
   std::uint8_t* b = g + pitch_;
-  if (picture_.format == SourceFormat::kBgr8 || picture_.format == SourceFormat::kRgb8) {
-    read_rgb(row, r);
+  const SourceFormat format = picture_.format;
+  const bool is_rgb = format == SourceFormat::kBgr8 || format == SourceFormat::kRgb8;
+  const bool is_gray = format == SourceFormat::kGray8;
+  y += at_.crop_y;
+  if (plan_.turn.transposed) {
+    read_column(plan_.turn.columns_reversed ? picture_.height - 1 - y : y, r);
+  } else if (is_rgb) {
+    read_rgb(math::row_at(format, picture_.planes, y), r);
   } else {
+    const math::Row row = math::row_at(format, picture_.planes, y);
     read_luma(row);
-    const int chroma_row =
-        picture_.format == SourceFormat::kYuyv ? at_.crop_y + y : (at_.crop_y + y) / 2;
+    const int chroma_row = format == SourceFormat::kYuyv ? y : y / 2;
     if (chroma_held_ != chroma_row) read_chroma(row);
     chroma_held_ = chroma_row;
+  }
+  if (!is_rgb && !is_gray) {
     kernels_.yuv_to_rgb_line(plan_.yuv, luma_.data(), chroma_.data(), pitch_, r, g, b);
   }
-  if (channels_.count == 1) kernels_.gray_line(r, g, b, count_, r);
-  return columns_.at.empty() ? r + (at_.crop_x - begin_) : r;
+  if (channels_.count == 1 && !is_gray) kernels_.gray_line(r, g, b, count_, r);
+  return columns_.at.empty() ? r + (first_ - begin_) : r;
 }
 
 // out[i * apart] = the component of the i-th pixel, of which 1 << shift pixels share one
@@ -173,6 +188,21 @@ void SourceRows::read_chroma(const math::Row& row) {
     gather(row.b + 1, 2, 1, 2, v);
   } else {
     kernels_.pick_pairs(row.b, pairs_of(columns_.chroma_offset, columns_.chroma_chunks), u);
+  }
+}
+
+// The same for column x of a transposed picture's source.
+void SourceRows::read_column(int x, std::uint8_t* line) {
+  const SourceFormat format = picture_.format;
+  const bool is_yuv = format == SourceFormat::kYuyv || format == SourceFormat::kNv12 ||
+                      format == SourceFormat::kI420;
+  for (int i = 0; i < count_; ++i) {
+    const int y = begin_ + (columns_.at.empty() ? i : columns_.at[size_of(i)]);
+    const math::Components p = math::read(format, math::row_at(format, picture_.planes, y), x);
+    (is_yuv ? luma_.data() : line)[i] = p.a;
+    std::uint8_t* second = is_yuv ? chroma_.data() + 2 * i : line + pitch_ + i;
+    second[0] = p.b;
+    second[is_yuv ? 1 : pitch_] = p.c;
   }
 }
 

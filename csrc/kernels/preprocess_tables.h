@@ -31,8 +31,10 @@ class PreprocessCache {
   std::vector<std::shared_ptr<const PreprocessTables>> recent_;  // the latest one last
 };
 
-// As preprocess_cpu in preprocess.h. The cache must belong to this plan alone.
-void preprocess_cpu(const PreprocessPlan& plan, PreprocessCache& cache, const Picture& picture,
-                    void* dst);
+// A batch: pictures[i] becomes the i-th image of dst. The rows of the tensor are divided among so
+// many threads, of which the caller's is one; the result does not depend on them. The cache must
+// belong to this plan alone.
+void preprocess_cpu(const PreprocessPlan& plan, PreprocessCache& cache, const Picture* pictures,
+                    int count, void* dst, int threads);
 
 }  // namespace edgedl

@@ -40,7 +40,7 @@ struct Reader {
   void read_row(int y) {
     if (y <= last) return;
     last = y;
-    const math::Row row = math::row_at(picture, at.crop_y + y);
+    const math::Row row = math::row_at(picture.format, picture.planes, at.crop_y + y);
     switch (picture.format) {
       case SourceFormat::kBgr8:
       case SourceFormat::kRgb8:

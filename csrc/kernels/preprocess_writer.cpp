@@ -29,13 +29,17 @@ void TensorWriter::write_channel(int c, std::ptrdiff_t at, int count,
                                     static_cast<std::uint16_t*>(dst_) + at, pixel_step_);
     case DType::kUint8:
       return kernels_.write_uint8(value, count, static_cast<std::uint8_t*>(dst_) + at, pixel_step_);
+    case DType::kInt8:
+      return kernels_.write_int8(value, count, scale, bias, static_cast<std::int8_t*>(dst_) + at,
+                                 pixel_step_);
   }
 }
 
-void write_padding(const PreprocessPlan& plan, const Placement& at, const TensorWriter& writer) {
+void write_padding(const PreprocessPlan& plan, const Placement& at, int begin, int end,
+                   const TensorWriter& writer) {
   const Line fill(size_of(pitch_of(plan.width)), static_cast<std::uint8_t>(plan.fill));
   const int right = at.x + at.width;
-  for (int y = 0; y < plan.height; ++y) {
+  for (int y = begin; y < end; ++y) {
     if (y < at.y || y >= at.y + at.height) {
       writer.write(y, 0, plan.width, fill.data(), 0);
     } else {

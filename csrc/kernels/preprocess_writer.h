@@ -24,7 +24,8 @@ class TensorWriter {
   std::ptrdiff_t channel_step_;
 };
 
-// All that lies around the picture's place.
-void write_padding(const PreprocessPlan& plan, const Placement& at, const TensorWriter& writer);
+// All that lies around the picture's place in the rows begin..end - 1 of the tensor.
+void write_padding(const PreprocessPlan& plan, const Placement& at, int begin, int end,
+                   const TensorWriter& writer);
 
 }  // namespace edgedl

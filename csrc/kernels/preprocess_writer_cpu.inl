@@ -69,3 +69,18 @@ void write_uint8(const std::uint8_t* value, int count, std::uint8_t* dst, std::p
     for (int i = 0; i < count; ++i) dst[i * step] = value[i];
   }
 }
+
+void write_int8(const std::uint8_t* value, int count, float scale, float bias, std::int8_t* dst,
+                std::ptrdiff_t step) {
+  if (step == 1) {
+    for (int i = 0; i < count; ++i) dst[i] = math::to_int8(math::normalize(value[i], scale, bias));
+  } else {
+    for (int i = 0; i < count; ++i) {
+      dst[i * step] = math::to_int8(math::normalize(value[i], scale, bias));
+    }
+  }
+}
+
+void reverse_line(const std::uint8_t* line, int count, std::uint8_t* dst) {
+  for (int i = 0; i < count; ++i) dst[i] = line[count - 1 - i];
+}

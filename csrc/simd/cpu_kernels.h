@@ -34,6 +34,8 @@ struct CpuKernels {
   WriteFloat32 write_float32;
   WriteFloat16 write_float16;
   WriteUint8 write_uint8;
+  WriteInt8 write_int8;
+  ReverseLine reverse_line;
   ReadBytes read_bytes;
   BestOfColumns best_of_columns;
   BestOfRow best_of_row;

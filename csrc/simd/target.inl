@@ -56,6 +56,8 @@ const CpuKernels kernels{
     &write_float32,
     &write_float16,
     &write_uint8,
+    &write_int8,
+    &reverse_line,
     &read_bytes,
     &best_of_columns,
     &best_of_row,

@@ -324,7 +324,8 @@ class Manifest:
 
     def to_json(self) -> str:
         """Return the text of ``manifest.json``, its digest computed."""
-        table = {**asdict(self), "digest": _NO_DIGEST}
+        image = self.image_spec.to_dict() if self.image_spec else None
+        table = {**asdict(self), "image_spec": image, "digest": _NO_DIGEST}
         first = ("schema", "edgedl", "kind", "task", "name", "created", "parent")
         ordered = {key: table.pop(key) for key in first} | table
         text = json.dumps(ordered, indent=1, ensure_ascii=True, allow_nan=False) + "\n"

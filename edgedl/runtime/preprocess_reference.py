@@ -1,6 +1,6 @@
 """What pre-processing means, in plain NumPy: slow, and the measure of every compiled executor.
 
-Five steps, the first four on 8-bit values: colour, fit, resize, padding, normalisation. Whole
+Six steps, the first five on 8-bit values: colour, turn, fit, resize, padding, normalisation. Whole
 numbers are OpenCV's fixed-point arithmetic; floating point is float32 with every product and every
 sum rounded on its own, so that no executor may fuse a multiplication with an addition.
 """
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from edgedl.frame import PixelFormat, Pixels, U8Image
+    from edgedl.frame import Mounting, PixelFormat, Pixels, U8Image
     from edgedl.runtime.preprocess import Matrix, Range
     from edgedl.spec import ImageSpec
 
@@ -36,12 +36,15 @@ def preprocess_reference(
     source_format: PixelFormat = "bgr8",
     matrix: Matrix = "bt601",
     range: Range = "limited",
+    mounting: Mounting | None = None,
 ) -> npt.NDArray[Any]:
-    """Return what ``Preprocessor(spec, source_format, matrix, range)(pixels)`` must return.
+    """Return what ``Preprocessor`` of the same arguments must return for ``pixels``.
 
-    Arguments are trusted: it is the compiled code that checks them.
+    A region is the same rectangle of ``to_rgb(pixels)`` as an ``rgb8`` picture. Arguments are
+    trusted: it is the compiled code that checks them.
     """
-    source = to_channels(to_rgb(pixels, source_format, matrix, range), spec.pixel_format)
+    rgb = to_rgb(pixels, source_format, matrix, range)
+    source = to_channels(turn(rgb, mounting) if mounting else rgb, spec.pixel_format)
     at = placement(spec, source.shape[0], source.shape[1])
     picture = np.full((*spec.size_hw, spec.channels), spec.fill, np.uint8)
     target_hw = (at.rows.stop - at.rows.start, at.columns.stop - at.columns.start)
@@ -125,6 +128,17 @@ def to_channels(rgb: U8Image, pixel_format: str) -> U8Image:
         gray = (rgb.astype(np.int64) @ np.array([9798, 19235, 3735]) + 2**14) >> 15
         return to_u8(gray[:, :, np.newaxis])
     return rgb if pixel_format == "rgb8" else rgb[:, :, ::-1]
+
+
+# ---- turn ---------------------------------------------------------------------------------------
+
+
+def turn(image: U8Image, mounting: Mounting) -> U8Image:
+    """Return (H, W, C) rotated clockwise, then flipped."""
+    rotated = np.rot90(image, -mounting.rotate // 90)
+    if mounting.flip == "none":
+        return rotated
+    return np.flip(rotated, 1 if mounting.flip == "horizontal" else 0)
 
 
 # ---- fit ----------------------------------------------------------------------------------------
@@ -266,7 +280,12 @@ def area(image: U8Image, size_hw: tuple[int, int]) -> U8Image:
 
 
 def normalize(image: U8Image, spec: ImageSpec) -> npt.NDArray[Any]:
-    """Return (x/255 - mean) / std of (H, W, C) as value · scale + bias, each rounded once."""
-    gain = np.array([1.0 / (255.0 * std) for std in spec.std]).astype(np.float32)
-    bias = np.array([-m / s for m, s in zip(spec.mean, spec.std, strict=True)]).astype(np.float32)
-    return (image.astype(np.float32) * gain + bias).astype(spec.dtype)
+    """Return (x/255 - mean) / std / scale of (H, W, C) as x · gain + bias, each rounded once."""
+    gain = np.array([1.0 / (255.0 * std * spec.scale) for std in spec.std]).astype(np.float32)
+    pairs = zip(spec.mean, spec.std, strict=True)
+    bias = np.array([-m / (s * spec.scale) for m, s in pairs]).astype(np.float32)
+    values = image.astype(np.float32) * gain + bias
+    if spec.dtype == "int8":
+        values = np.rint(values.clip(-128, 127))
+    typed: npt.NDArray[Any] = values.astype(spec.dtype)
+    return typed

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/grid.h"
 #include "kernels/preprocess.h"
+#include "kernels/preprocess_tables.h"
 #include "simd/targets.h"
 
 namespace {
@@ -48,27 +49,38 @@ struct Pixels {
   }
 };
 
-// Two pictures as one batch, the second a little smaller.
+// The right lower part of a picture.
+Picture part_of(const Picture& picture) {
+  const int x = picture.width / 4 * 2;
+  const int y = picture.height / 4 * 2;
+  return region_of(picture, {x, y, picture.width - x, picture.height - y});
+}
+
+// Three pictures as one batch: the second a little smaller, the third a region of the first.
 void check(const PreprocessPlan& plan, int height, int width) {
   const Pixels pixels(plan.source_format, height, width);
   const Pixels other(plan.source_format, height > 2 ? height - 2 : height, width);
   const std::size_t image = bytes_of_image(plan);
-  const Picture batch[] = {pixels.picture, other.picture};
-  std::vector<std::uint8_t> by_cpu(2 * image);
-  std::vector<std::uint8_t> by_threads(2 * image);
-  preprocess_emulated(plan, batch, 2, by_threads.data(), 0);
+  const Picture batch[] = {pixels.picture, other.picture, part_of(pixels.picture)};
+  std::vector<std::uint8_t> by_cpu(3 * image);
+  std::vector<std::uint8_t> by_threads(3 * image);
+  preprocess_emulated(plan, batch, 3, by_threads.data(), 0);
   for (const CpuKernels* target : runnable_targets()) {
     set_active_target(target->name);
     std::fill(by_cpu.begin(), by_cpu.end(), std::uint8_t{0xa5});
-    preprocess_cpu(plan, pixels.picture, by_cpu.data());
-    preprocess_cpu(plan, other.picture, by_cpu.data() + image);
+    for (int i = 0; i < 3; ++i)
+      preprocess_cpu(plan, batch[i], by_cpu.data() + static_cast<std::size_t>(i) * image);
     expect(by_cpu == by_threads, target->name, height, width);
   }
   for (int order = 1; order < kThreadOrders; ++order) {
     std::fill(by_threads.begin(), by_threads.end(), std::uint8_t{0x5a});
-    preprocess_emulated(plan, batch, 2, by_threads.data(), order);
+    preprocess_emulated(plan, batch, 3, by_threads.data(), order);
     expect(by_cpu == by_threads, "the CUDA kernels must agree", height, width);
   }
+  PreprocessCache cache;
+  std::fill(by_threads.begin(), by_threads.end(), std::uint8_t{0x5a});
+  preprocess_cpu(plan, cache, batch, 3, by_threads.data(), 2);
+  expect(by_cpu == by_threads, "threads must agree", height, width);
 }
 
 PreprocessPlan plan_of(int height, int width) {
@@ -84,18 +96,26 @@ PreprocessPlan plan_of(int height, int width) {
   return plan;
 }
 
+// Each way to lie has its turn with many of the other options.
+Turn next_turn() {
+  static unsigned count = 0;
+  ++count;
+  return {count % 2 != 0, count / 2 % 2 != 0, count / 4 % 7 % 2 != 0};
+}
+
 void every_option(PreprocessPlan plan, int height, int width) {
   for (auto source : {SourceFormat::kBgr8, SourceFormat::kRgb8, SourceFormat::kGray8,
                       SourceFormat::kYuyv, SourceFormat::kNv12, SourceFormat::kI420}) {
     for (auto resize : {Resize::kBilinear, Resize::kArea, Resize::kNearest}) {
       for (auto fit : {Fit::kStretch, Fit::kLetterbox, Fit::kCrop}) {
         for (auto format : {PixelFormat::kRgb8, PixelFormat::kGray8}) {
-          for (auto dtype : {DType::kFloat32, DType::kFloat16, DType::kUint8}) {
+          for (auto dtype : {DType::kFloat32, DType::kFloat16, DType::kUint8, DType::kInt8}) {
             plan.source_format = source;
             plan.resize = resize;
             plan.fit = fit;
             plan.pixel_format = format;
             plan.dtype = dtype;
+            plan.turn = next_turn();
             plan.layout = dtype == DType::kUint8 ? Layout::kNhwc : Layout::kNchw;
             check(plan, height, width);
           }
