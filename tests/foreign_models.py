@@ -64,6 +64,28 @@ def two_ways(path: Path) -> Path:
     return save(path, nodes, inputs, outputs, weights)
 
 
+def three_rounds(path: Path) -> Path:
+    """Write y = f(f(f(x W W'))), f(s) = relu(s W W'), for x (N, 4), the f inside a Loop."""
+    square = numpy_helper.from_array(W @ W.T, "square")
+    body = helper.make_graph(
+        [
+            node("MatMul", ["s", "square"], ["product"]),
+            node("Relu", ["product"], ["s_out"]),
+            node("Identity", ["go"], ["go_out"]),
+        ],
+        "round",
+        [info("i", TensorProto.INT64, []), info("go", TensorProto.BOOL, []), info("s", 1, None)],
+        [info("go_out", TensorProto.BOOL, []), info("s_out", 1, None)],
+        [square],
+    )
+    nodes = [
+        node("MatMul", ["x", "outer"], ["start"]),
+        node("Loop", ["rounds", "", "start"], ["y"], body=body),
+    ]
+    weights = {"outer": W @ W.T, "rounds": np.int64(3)}
+    return save(path, nodes, [info("x", 1, ["N", 4])], [info("y", 1, ["N", 4])], weights)
+
+
 def brightest_quarter(path: Path, *, batch: Any = "N", softmax: bool = True) -> Path:
     """Write a classifier of gray pictures (N, 1, 8, 8): which quarter is brightest."""
     last = [node("Softmax", ["scores"], ["prob"], axis=1)] if softmax else []

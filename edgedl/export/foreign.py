@@ -34,6 +34,7 @@ from edgedl.export.tools import failing_as, one_line
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
+    from torch.export import ExportedProgram
 
 OPSETS = (7, 25)
 """The oldest and the newest operator set that is read."""
@@ -60,12 +61,14 @@ class Foreign:
         sha256: Of its file.
         original: As it came, in ONNX, all data inside.
         cleaned: The graph an export goes on with.
+        program: What ``original`` was made of, if it did not come as ONNX.
     """
 
     name: str
     sha256: str
     original: ModelProto
     cleaned: ModelProto
+    program: ExportedProgram | None = None
 
 
 def read_foreign(path: Path) -> Foreign:
@@ -90,13 +93,16 @@ def read_foreign(path: Path) -> Foreign:
     if size > _MAX_BYTES:
         msg = f"{path} has {size} bytes; an ONNX file ends at {_MAX_BYTES}"
         raise _unfit(msg)
+    program = None
     if path.suffix.lower() == ".pt2":
-        original = _from_program(raw, path)
+        program = _program(raw, path)
+        original = _from_program(program, path)
     else:
         _refuse_pickle(raw, path)
         original = _parsed(raw, path)
     _check(original, path)
-    return Foreign(path.name, hashlib.sha256(raw).hexdigest(), original, clean(original, path))
+    digest = hashlib.sha256(raw).hexdigest()
+    return Foreign(path.name, digest, original, clean(original, path), program)
 
 
 def clean(original: ModelProto, path: Path) -> ModelProto:
@@ -148,16 +154,15 @@ def _pickled(path: Path, what: str) -> BundleError:
     return BundleError("E450", msg)
 
 
-def _from_program(raw: bytes, path: Path) -> ModelProto:
-    """Turn a saved ``torch.export`` program into ONNX.
+def _program(raw: bytes, path: Path) -> ExportedProgram:
+    """Read a saved ``torch.export`` program.
 
     Raises:
-        BundleError: E410 it is none, E450 it holds pickles or compiled code, E451 PyTorch cannot
-            turn it into ONNX.
+        BundleError: E410 it is none, E450 it holds pickles or compiled code.
     """
     try:
         _check_program(raw, path)
-        program = torch.export.load(io.BytesIO(raw))
+        return torch.export.load(io.BytesIO(raw))
     except BundleError:
         raise
     except Exception as err:
@@ -166,6 +171,14 @@ def _from_program(raw: bytes, path: Path) -> ModelProto:
             "it with torch.export.save"
         )
         raise BundleError("E410", msg) from err
+
+
+def _from_program(program: ExportedProgram, path: Path) -> ModelProto:
+    """Turn a program into ONNX.
+
+    Raises:
+        BundleError: E451 PyTorch cannot do that.
+    """
     try:
         with _quiet():
             made = torch.onnx.export(program, dynamo=True, opset_version=OPSET + 1, verbose=False)

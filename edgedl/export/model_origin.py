@@ -24,6 +24,8 @@ from edgedl.evaluate.agreement import Agreement
 from edgedl.evaluate.classification import Classification, as_bgr, prepare, some
 from edgedl.export.classifier_graph import as_classifier, with_picture
 from edgedl.export.foreign import read_foreign
+from edgedl.export.program import ProgramSession
+from edgedl.export.replay import differences
 from edgedl.export.to_onnx import graph_name
 from edgedl.options import options_from, parse_toml, suggest
 from edgedl.runtime.session import open_session
@@ -92,7 +94,7 @@ class ModelOrigin:
         )
         labels = _labels(self._notes, notes)
         foreign = read_foreign(path)
-        self._sha256 = foreign.sha256
+        self._sha256, self._foreign = foreign.sha256, foreign
         image = self._notes.image
         original, self._model = foreign.original, foreign.cleaned
         if self._notes.task == "classification" and image is not None:
@@ -139,6 +141,22 @@ class ModelOrigin:
         """Return the model as it came, on ONNX Runtime."""
         session = open_session(self._original, "onnxruntime", allowed_cores(), str(self._path))
         return {"model": session}
+
+    def conversion_errors(self, feeds: Sequence[Feeds]) -> Mapping[str, float]:
+        """Hold the ONNX model that torch made of a program against the program."""
+        if self._foreign.program is None:
+            return {}
+        converted = open_session(self._foreign.original.SerializeToString(), name=str(self._path))
+        names = [spec.name for spec in self._inputs]
+        given = [
+            {spec.name: one[name] for spec, name in zip(converted.inputs, names, strict=True)}
+            for one in feeds
+        ]
+        program = ProgramSession(self._foreign.program, converted.inputs, converted.outputs)
+        try:
+            return differences({"model": converted}, {"model": program}, {"model": given})
+        finally:
+            converted.close()
 
     def write_graphs(self, folder: Path) -> None:
         """Write the cleaned graph."""

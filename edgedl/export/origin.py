@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from edgedl.evaluate import Evaluation
+    from edgedl.export.replay import Feeds
     from edgedl.runtime.session import Session
     from edgedl.spec import ModelSpec
     from edgedl.train.torch_session import TorchSession
@@ -62,6 +63,10 @@ class Origin(Protocol):
     @property
     def sessions(self) -> Mapping[str, Session]:
         """Return role to the network itself, which the fp32 graphs are held against."""
+        ...
+
+    def conversion_errors(self, feeds: Sequence[Feeds]) -> Mapping[str, float]:
+        """Return what turning the source into ``sessions`` changed: output to relative error."""
         ...
 
     def write_graphs(self, folder: Path) -> None:
@@ -119,6 +124,10 @@ class RunOrigin:
     def sessions(self) -> dict[str, TorchSession]:
         """Return the trained network, a session for each part."""
         return torch_sessions(self.spec, self.run.network())
+
+    def conversion_errors(self, feeds: Sequence[Feeds]) -> Mapping[str, float]:  # noqa: ARG002
+        """Return nothing: the sessions are the network."""
+        return {}
 
     def write_graphs(self, folder: Path) -> None:
         """Export each part of the network.

@@ -7,7 +7,7 @@ import logging
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -258,16 +258,23 @@ def _compare_with_origin(job: Job) -> None:
     Raises:
         BundleError: E440 an output differs by more than ``ORIGIN_BOUND``.
     """
+    seen = _seen(job)
+    converted = job.origin.conversion_errors(seen.get("model", ()))
+    _check_errors(converted, "what torch made of the program differs from the program")
     with job.sessions("fp32") as fp32:
-        errors = differences(fp32, job.origin.sessions, _seen(job))
-    worst = max(errors, key=errors.__getitem__)
-    if not errors[worst] <= ORIGIN_BOUND:
+        errors = differences(fp32, job.origin.sessions, seen)
+    _check_errors(errors, f"the exported fp32 graphs differ from {job.origin.what}")
+    job.origin_errors = errors | {f"{n} (torch to ONNX)": error for n, error in converted.items()}
+
+
+def _check_errors(errors: Mapping[str, float], what: str) -> None:
+    worst = max(errors, key=errors.__getitem__, default=None)
+    if worst is not None and not errors[worst] <= ORIGIN_BOUND:
         msg = (
-            f"the exported fp32 graphs differ from {job.origin.what}: {worst} by "
-            f"{errors[worst]:.2g} of its largest value, {ORIGIN_BOUND:g} is allowed; report a bug"
+            f"{what}: {worst} by {errors[worst]:.2g} of its largest value, {ORIGIN_BOUND:g} is "
+            "allowed; report a bug"
         )
         raise BundleError("E440", msg)
-    job.origin_errors = errors
 
 
 def _measure_speed(job: Job, candidates: Sequence[Candidate]) -> None:

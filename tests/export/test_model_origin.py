@@ -6,17 +6,15 @@ from typing import Any
 
 import cv2
 import numpy as np
+import onnx
 import pytest
-
-pytest.importorskip("onnx")
-pytest.importorskip("torch")
-
-from foreign_models import W, brightest_quarter, linear, two_ways
+import torch
+from foreign_models import W, brightest_quarter, linear, three_rounds, two_ways
 
 from edgedl.bundle import Bundle
 from edgedl.cli import main
 from edgedl.errors import EdgedlError
-from edgedl.export import ExportOptions, export, quantize
+from edgedl.export import ExportOptions, export, foreign, quantize
 from edgedl.export.model_origin import RANDOM, ModelOrigin, fitted_rows
 from edgedl.runtime.pipeline import load
 from edgedl.runtime.verify import verify
@@ -42,6 +40,100 @@ def tensor_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     folder = tmp_path_factory.mktemp("tensor")
     options = ExportOptions(samples=samples(folder / "calib"), max_drop=50, **FAST)
     return export(linear(folder / "m.onnx"), folder / "m.edge", options)
+
+
+def test_a_loop_stays_in_float_inside(tmp_path: Path) -> None:
+    options = ExportOptions(samples=samples(tmp_path / "calib"), max_drop=100, **FAST)
+    made = export(three_rounds(tmp_path / "m.onnx"), tmp_path / "m.edge", options)
+    verify(made.path).check()
+    x = np.load(tmp_path / "calib" / "x.npy")[:5].astype(np.float32)
+    expected = x @ W @ W.T
+    for _ in range(3):
+        expected = np.maximum(expected @ W @ W.T, 0)
+    with load(made, precision="fp32") as pipeline:
+        np.testing.assert_allclose(pipeline({"x": x}).outputs["y"], expected, rtol=1e-4, atol=1e-4)
+    fp32, int8 = (
+        onnx.load(made.path / "graphs" / f"model.{name}.onnx").graph
+        for name in ("fp32", "int8-trt")
+    )
+    kinds = [node.op_type for node in int8.node]
+    assert kinds.count("DequantizeLinear") >= 2
+    inside = [
+        [n.op_type for n in node.attribute[0].g.node]
+        for graph in (fp32, int8)
+        for node in graph.node
+        if node.op_type == "Loop"
+    ]
+    assert len(inside) == 2
+    assert inside[0] == inside[1]
+    assert "MatMul" in inside[0]
+
+
+class Two(torch.nn.Module):
+    """Takes a pair and a number that it does not use, gives two tensors by name."""
+
+    def forward(self, pair: Any, *, unused: Any) -> Any:  # noqa: ARG002
+        x, y = pair
+        return {"sum": torch.relu(x @ torch.from_numpy(W)) + y, "twice": [2 * x]}
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("pt2") / "m.pt2"
+    args = ((torch.zeros(2, 4), torch.zeros(2, 3)),)
+    torch.export.save(torch.export.export(Two(), args, {"unused": torch.zeros(2)}), path)
+    return path
+
+
+def test_a_program_is_compared_with_itself(program: Path) -> None:
+    origin = ModelOrigin(program)
+    errors = origin.conversion_errors(origin.samples("test", 4).tensors)
+    assert len(errors) == 2
+    assert max(errors.values()) < 1e-6
+
+
+def test_a_program_that_became_another_model_is_refused(
+    program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = foreign._from_program
+
+    def wrong(*given: Any) -> Any:
+        model = right(*given)
+        (tensor,) = [t for t in model.graph.initializer if tuple(t.dims) == W.shape]
+        tensor.CopyFrom(onnx.numpy_helper.from_array(W * np.float32(1.001), tensor.name))
+        return model
+
+    monkeypatch.setattr(foreign, "_from_program", wrong)
+    options = ExportOptions(precision="fp32", **FAST)
+    with pytest.raises(EdgedlError, match="made of the program differs from the program") as caught:
+        export(program, tmp_path / "m.edge", options)
+    assert caught.value.code == "E440"
+    monkeypatch.undo()
+    made = export(program, tmp_path / "m.edge", options)
+    assert "torch to ONNX" in (made.path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_program_that_classifies(tmp_path: Path) -> None:
+    """Its softmax is left out of the graph, not of the program."""
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2), torch.nn.Softmax(1))
+    dynamic = ({0: torch.export.Dim("N")},)
+    given = (torch.zeros(2, 1, 8, 8),)
+    saved = torch.export.export(network.eval(), given, dynamic_shapes=dynamic)
+    torch.export.save(saved, tmp_path / "m.pt2")
+    (tmp_path / "names.txt").write_text("dark\nlight\n")
+    text = """
+task = "classification"
+labels = "names.txt"
+[image]
+size_hw = [8, 8]
+pixel_format = "gray8"
+mean = [0.0]
+std = [1.0]
+"""
+    origin = ModelOrigin(tmp_path / "m.pt2", notes(tmp_path / "spec.toml", text))
+    feeds = [{"image": origin.samples("test", 4).tensors}]
+    (error,) = origin.conversion_errors(feeds).values()
+    assert error < 1e-5
 
 
 def test_a_tensor_bundle_proves_itself(tensor_bundle: Bundle) -> None:
