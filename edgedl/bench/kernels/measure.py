@@ -79,10 +79,11 @@ def bench_kernels(
     Returns:
         ``{"edgedl", "date", "machine", "targets", "opencv", "kornia_rs", "threads", "set_mib",
         "publishable", "cases": [{"case", "what", "checked_against", "check", "n", "bytes",
-        "best_opencv", "contenders": {name: {"p50_ms", "p90_ms", "max_ms", "gb_s"}}, "comparisons":
-        [{"of", "to", "value", "at_least", "at_most", "met"}]}]}``. ``check`` is ``"ok"`` or what is wrong; a case
-        that is wrong has no times. A comparison's value is the median over the rounds of the time
-        of one contender divided by that of the other; where ``to`` is None, milliseconds.
+        "best_opencv", "contenders": {name: {"p50_ms", "p90_ms", "max_ms", "gb_s"}},
+        "comparisons": [{"of", "to", "value", "at_least", "at_most", "met"}]}]}``. ``check`` is
+        ``"ok"`` or what is wrong; a case that is wrong has no times. A comparison's value is the
+        median over the rounds of the time of one contender divided by that of the other; where
+        ``to`` is None, milliseconds.
 
     Raises:
         UsageError: E101 no case has such a name.

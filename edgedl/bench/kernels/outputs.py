@@ -1,4 +1,4 @@
-"""From a network's output to an answer: the cases of post-processing."""
+"""From a network's output to an answer: the cases of post-processing, and of the motion gate."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OPENCV_NMS = "cv2.dnn.NMSBoxes"
 
 
 def output_cases() -> list[Case]:
-    """Return the cases of post-processing."""
+    """Return the cases of what follows the network, and of the motion gate before it."""
     return [
         Case(
             name="denormalize/512",
@@ -57,6 +57,12 @@ def output_cases() -> list[Case]:
         ),
         _nms_case("nms/25200", "a score above 0.25 for one in five", 0.25, 0.05),
         _nms_case("nms/25200-all", "all with a score above the threshold", 0.0, 0.0),
+        Case(
+            name="frame-difference/1080p",
+            what="where the luma of two pictures differs, at 160×90",
+            checked_against="NumPy, bit for bit; the OpenCV chain within a level",
+            make=_frame_difference,
+        ),
     ]
 
 
@@ -230,3 +236,50 @@ def _all_within(definition: Call, distance: float) -> Check:
     """Return the check that arrays of the same shape are near those of ``definition``."""
     check = within(lambda given: np.stack(definition(given)).astype(np.float64), distance)
     return lambda result, given: check(np.stack(result).astype(np.float64), given)
+
+
+# ---- motion -------------------------------------------------------------------------------------
+
+_CELL, _SMALL_HW, _THRESHOLD = 12, (90, 160), 10
+_SPREAD = np.ones((3, 3), np.uint8)
+
+
+def _frame_difference(set_mib: int) -> Trial:
+    rng = np.random.default_rng(8)
+    luma = rng.integers(0, 256, (_SMALL_HW[0] * _CELL, _SMALL_HW[1] * _CELL), np.uint8)
+    previous = rng.integers(90, 160, _SMALL_HW, np.uint8)
+    small, blurred = np.empty(_SMALL_HW, np.uint8), np.empty(_SMALL_HW, np.uint8)
+
+    def ours(luma: Array) -> tuple[Array, ...]:
+        weights = (1 << 15, 0, 0)  # luma is all there is
+        return _core.frame_difference(luma, previous, _CELL, weights, _THRESHOLD, 1)
+
+    def changed(blurred: Array) -> Array:
+        moved = cv2.absdiff(blurred, previous)
+        cv2.threshold(moved, _THRESHOLD, 1, cv2.THRESH_BINARY, dst=moved)
+        return np.asarray(cv2.dilate(moved, _SPREAD), np.uint8)
+
+    def opencv(luma: Array) -> tuple[Array, ...]:
+        cv2.resize(luma, _SMALL_HW[::-1], dst=small, interpolation=cv2.INTER_AREA)
+        cv2.GaussianBlur(small, (3, 3), 0, dst=blurred, borderType=cv2.BORDER_REPLICATE)
+        return blurred, changed(blurred)
+
+    def definition(luma: Array) -> tuple[Array, ...]:
+        rows, columns = _SMALL_HW
+        total = luma.reshape(rows, _CELL, columns, _CELL).sum(axis=(1, 3), dtype=np.int64)
+        means = np.pad(np.floor(total / _CELL**2 + 0.5).astype(np.int64), 1, mode="edge")
+        down = means[:-2] + 2 * means[1:-1] + means[2:]
+        smooth = (down[:, :-2] + 2 * down[:, 1:-1] + down[:, 2:] + 8) >> 4
+        smooth = smooth.astype(np.uint8)
+        return smooth, changed(smooth)
+
+    return Trial(
+        inputs=enough(luma, lambda index: np.roll(luma, 7 * index), set_mib),
+        ours=Contender(ours, _all_within(definition, 0)),
+        others={
+            OPENCV: Contender(
+                lambda luma: opencv(luma)[0], within(lambda luma: definition(luma)[0], 1)
+            )
+        },
+        bytes=luma.nbytes,
+    )

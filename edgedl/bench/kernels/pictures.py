@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
@@ -73,9 +73,12 @@ def picture_cases() -> list[Case]:
         _case("yuyv-1080p-224", TO_224, P1080, "yuyv"),
         _case("half-1280-640", TO_640, (1280, 1280)),
         _case("same-640", TO_640, (640, 640)),
-        _bytes_case("1080p-224-uint8", TO_224, P1080),
-        _bytes_case("1080p-640-letterbox-uint8", boxed_640, P1080),
+        _bytes_case("1080p-224", TO_224, P1080, "uint8"),
+        _bytes_case("1080p-640-letterbox", boxed_640, P1080, "uint8"),
+        _bytes_case("1080p-640-letterbox", boxed_640, P1080, "int8"),
         _planes_case(),
+        _batch_case(),
+        _threads_case(),
         _call_case(),
     ]
 
@@ -131,23 +134,75 @@ def _against_chains(
     )
 
 
-def _bytes_case(name: str, spec: ImageSpec, source_hw: Size) -> Case:
-    spec8 = ImageSpec(size_hw=spec.size_hw, fit=spec.fit, dtype="uint8")
+def _bytes_case(
+    name: str, spec: ImageSpec, source_hw: Size, dtype: Literal["uint8", "int8"]
+) -> Case:
+    if dtype == "int8":
+        small = replace(spec, dtype=dtype, scale=0.02)
+    else:
+        small = ImageSpec(size_hw=spec.size_hw, fit=spec.fit, dtype=dtype)
 
     def make(set_mib: int) -> Trial:
         return Trial(
             inputs=noise("bgr8", source_hw, set_mib),
-            ours=preprocessing(spec8, "bgr8"),
+            ours=preprocessing(small, "bgr8"),
             others={"float32": preprocessing(spec, "bgr8")},
-            bytes=touched_bytes(spec8, "bgr8", source_hw),
+            bytes=touched_bytes(small, "bgr8", source_hw),
         )
 
     return Case(
-        name=f"preprocess/{name}",
-        what=_described(spec8, source_hw, "bgr8"),
+        name=f"preprocess/{name}-{dtype}",
+        what=_described(small, source_hw, "bgr8"),
         checked_against="NumPy definition, bit for bit",
         make=make,
         bounds=(at_most(1.05, "float32"),),
+    )
+
+
+def _threads_case() -> Case:
+    spec = replace(TO_640, fit="letterbox")
+    return Case(
+        name="preprocess/1080p-640-letterbox-2-threads",
+        what=f"{_described(spec, P1080, 'bgr8')}, its rows divided among 2 threads",
+        checked_against="NumPy definition, bit for bit",
+        make=lambda set_mib: Trial(
+            inputs=noise("bgr8", P1080, set_mib),
+            ours=preprocessing(spec, "bgr8", threads=2),
+            others={"1 thread": preprocessing(spec, "bgr8")},
+            bytes=touched_bytes(spec, "bgr8", P1080),
+        ),
+    )
+
+
+def _batch_case() -> Case:
+    count = 8
+    pre = Preprocessor(TO_224)
+
+    def make(set_mib: int) -> Trial:
+        pictures = noise("bgr8", P1080, set_mib)
+        tensor = np.empty((count, *TO_224.shape[1:]), np.float32)
+
+        def singly(batch: list[Array]) -> Array:
+            for index, picture in enumerate(batch):
+                pre.into(picture, tensor[index : index + 1])
+            return tensor
+
+        def definition(batch: list[Array]) -> Array:
+            return np.concatenate([preprocess_reference(TO_224, one) for one in batch])
+
+        check = same_bits(definition)
+        return Trial(
+            inputs=[[*pictures, *pictures * count][i : i + count] for i in range(len(pictures))],
+            ours=Contender(lambda batch: pre.batch(batch, into=tensor), check),
+            others={"one by one": Contender(singly, check)},
+            bytes=count * touched_bytes(TO_224, "bgr8", P1080),
+        )
+
+    return Case(
+        name=f"preprocess/1080p-224-batch-{count}",
+        what=f"{count} pictures into one tensor: {_described(TO_224, P1080, 'bgr8')}",
+        checked_against="NumPy definition, bit for bit",
+        make=make,
     )
 
 
@@ -190,9 +245,9 @@ def _call_case() -> Case:
     )
 
 
-def preprocessing(spec: ImageSpec, source_format: PixelFormat) -> Contender:
+def preprocessing(spec: ImageSpec, source_format: PixelFormat, threads: int = 1) -> Contender:
     """Return our pre-processing into memory that is reused."""
-    pre, out = Preprocessor(spec, source_format), empty(spec)
+    pre, out = Preprocessor(spec, source_format, threads=threads), empty(spec)
 
     def call(pixels: Any) -> Array:
         pre.into(pixels, out)
