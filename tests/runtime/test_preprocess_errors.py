@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgedl import ImageSpec, Preprocessor, _core
+from edgedl import ImageSpec, Preprocessor
 from edgedl.errors import UsageError
 
 SPEC = ImageSpec(size_hw=(4, 4))
@@ -106,13 +106,3 @@ def test_names() -> None:
 def test_types_that_need_no_mean() -> None:
     with pytest.raises(UsageError, match="mean must be 0 and std 1 for a uint8 tensor"):
         Preprocessor(ImageSpec(size_hw=(4, 4), dtype="uint8", mean=(0.5, 0.5, 0.5)))
-
-
-def test_cuda_without_cuda_says_so() -> None:
-    pre = Preprocessor(SPEC)
-    if _core.built_with_cuda():
-        with pytest.raises(UsageError, match="there must be 1 planes; got 0"):
-            _core.preprocess_cuda(pre._plan, (8, 8), [], 0, 0)
-    else:
-        with pytest.raises(UsageError, match="built without CUDA"):
-            _core.preprocess_cuda(pre._plan, (8, 8), [(0, 24)], 0, 0)
