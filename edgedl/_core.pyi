@@ -165,3 +165,28 @@ def frame_difference(
     emulated_order: int = -1,
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Return blurred and changed; see ``csrc/kernels/frame_difference.h``."""
+
+class LstmStep:
+    """The weights of a decoder's step, checked; see ``csrc/kernels/lstm_step.h``."""
+
+    def __init__(
+        self,
+        positions: int,
+        seen: int,
+        words: object,
+        score: object,
+        query: tuple[object, object, float | None],
+        gates: tuple[object, object, float | None],
+        logits: tuple[object, object, float | None],
+    ) -> None: ...
+    def run(
+        self,
+        token: object,
+        h: object,
+        c: object,
+        features: object,
+        logits: object,
+        h_out: object,
+        c_out: object,
+    ) -> None:
+        """Take one step of (N,) rows; the last three are written."""

@@ -4,6 +4,7 @@
 #include "bindings/denormalize.h"
 #include "bindings/detection.h"
 #include "bindings/frame_difference.h"
+#include "bindings/lstm_step.h"
 #include "bindings/postprocess_cuda.h"
 #include "bindings/preprocess.h"
 #include "bindings/softmax_top_k.h"
@@ -31,4 +32,5 @@ PYBIND11_MODULE(_core, m) {
   edgedl::bind_frame_difference(m);
   edgedl::bind_softmax_top_k(m);
   edgedl::bind_beam_step(m);
+  edgedl::bind_lstm_step(m);
 }

@@ -4,6 +4,7 @@
 #include "kernels/best_class_cpu.h"
 #include "kernels/denormalize_cpu.h"
 #include "kernels/frame_difference_cpu.h"
+#include "kernels/lstm_step_cpu.h"
 #include "kernels/nms_cpu.h"
 #include "kernels/preprocess_area_cpu.h"
 #include "kernels/preprocess_cpu.h"
@@ -23,6 +24,7 @@ struct CpuKernels {
   AreaRound area_round;
   BoxDown box_down;
   BoxRound box_round;
+  LstmStepRows lstm_step_rows;
   LinearAcross linear_across;
   LinearDown linear_down;
   PickPixels pick_pixels;

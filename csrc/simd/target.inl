@@ -6,6 +6,7 @@
 
 #include "kernels/best_class_math.h"
 #include "kernels/denormalize_math.h"
+#include "kernels/lstm_step_math.h"
 #include "kernels/nms_math.h"
 #include "kernels/preprocess_math.h"
 #include "kernels/softmax_math.h"
@@ -18,6 +19,7 @@ namespace edgedl::EDGEDL_TARGET {
 #include "kernels/best_class_cpu.inl"
 #include "kernels/denormalize_cpu.inl"
 #include "kernels/frame_difference_cpu.inl"
+#include "kernels/lstm_step_cpu.inl"
 #include "kernels/nms_cpu.inl"
 #include "kernels/preprocess_area_cpu.inl"
 #include "kernels/preprocess_color_cpu.inl"
@@ -45,6 +47,7 @@ const CpuKernels kernels{
     &area_round,
     &box_down,
     &box_round,
+    &lstm_step_rows,
     &linear_across,
     &linear_down,
     &pick_pixels,
