@@ -104,7 +104,7 @@ class Bundle:
         graphs = {graph.file for graph in bundle.manifest.graphs}
         for name in files:
             raw = bundle.read(name)
-            if name in graphs:
+            if name in graphs and name.endswith(".onnx"):
                 scan_onnx(raw, str(path / name))
         return bundle
 

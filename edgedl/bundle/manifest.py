@@ -35,7 +35,10 @@ from edgedl.version import VERSION
 
 SCHEMA = 1
 MAX_BYTES = 4 << 20
-PRECISIONS = ("fp32", "fp16", "bf16", "int8-cpu", "int8-trt")
+PACKED = "int8-packed"
+"""INT8 for CPUs whose step is run by a kernel of ours."""
+INT8 = ("int8-cpu", PACKED, "int8-trt")
+PRECISIONS = ("fp32", "fp16", "bf16", *INT8)
 WORDS = {"labels": "labels.json", "tokens": "vocab.json"}
 """What of a model's spec lies in a file of its own."""
 
@@ -114,7 +117,8 @@ class Graph:
     Attributes:
         role: ``"model"``, ``"encoder"`` or ``"step"``.
         precision: One of ``PRECISIONS``.
-        file: Its name in the bundle, ``graphs/ROLE.PRECISION.onnx``.
+        file: Its name in the bundle, ``graphs/ROLE.PRECISION.onnx``; of ``int8-packed`` the
+            step is a ``.safetensors`` and the encoder that of ``int8-cpu``.
         inputs: What goes in; a batch of any size is written ``"N"``.
         outputs: What comes out.
         operators: Operator type to how often it occurs.

@@ -15,6 +15,7 @@ from edgedl import timing
 from edgedl.bundle import GoldenSample, list_files, tensor_sha256, write_golden
 from edgedl.bundle.files import MAX_FILES
 from edgedl.bundle.manifest import (
+    INT8,
     Calibration,
     Engine,
     Graph,
@@ -26,6 +27,7 @@ from edgedl.bundle.manifest import (
     TryRecord,
 )
 from edgedl.errors import BundleError
+from edgedl.export.pack_step import packed_facts
 from edgedl.export.replay import margin
 from edgedl.export.report import ReportFacts, Sample, write_report
 from edgedl.export.to_onnx import read_facts
@@ -45,8 +47,8 @@ _OTHER_FILES = 64  # graphs, engines and tables, with room to spare
 _GOLDEN_FROM = 200  # held-out samples the golden ones are chosen from
 _BACKEND = "onnxruntime"
 # Arm and GPUs compute fp16 in fp16, x86 in fp32: 5.3e-3 was seen between the two.
-_FLOORS = {"fp32": 1e-4, "fp16": 2e-2, "bf16": 5e-2, "int8-cpu": 2e-2, "int8-trt": 2e-2}
-_TEXTS_EQUAL = {"fp32": 1.0, "fp16": 1.0, "bf16": 0.75, "int8-cpu": 0.75, "int8-trt": 0.75}
+_FLOORS = {"fp32": 1e-4, "fp16": 2e-2, "bf16": 5e-2, **dict.fromkeys(INT8, 2e-2)}
+_TEXTS_EQUAL = {"fp32": 1.0, "fp16": 1.0, "bf16": 0.75, **dict.fromkeys(INT8, 0.75)}
 
 
 def golden_count(spec: ModelSpec) -> int:
@@ -142,7 +144,7 @@ def _manifest(
 
 def _graph(job: Job, role: str, precision: str) -> Graph:
     path = job.path(role, precision)
-    facts = read_facts(path)
+    facts = read_facts(path) if path.suffix == ".onnx" else packed_facts(path)
     return Graph(
         role=role,
         precision=precision,
@@ -250,7 +252,7 @@ def _warnings(job: Job, manifest: Manifest) -> list[str]:
 
 def _samples(job: Job, candidates: Sequence[Candidate]) -> list[Sample]:
     """Return the first samples and then, if there are any, some where precisions disagree."""
-    shown = ("fp32", "int8-cpu", "int8-trt")
+    shown = ("fp32", "int8-cpu", "int8-packed", "int8-trt")
     told = {c.precision: c.quality for c in candidates if c.quality and c.precision in shown}
     right = {name: job.reported.hits(quality) for name, quality in told.items()}
     if not right["fp32"]:

@@ -18,7 +18,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "fp32": ("fp32",),
     "fp16": ("fp32", "fp16"),
     "bf16": ("fp32", "bf16"),
-    "int8": ("fp32", "int8-cpu", "int8-trt"),
+    "int8": ("fp32", "int8-cpu", "int8-packed", "int8-trt"),
 }
 """What ``--precision`` asks for; fp32 is always there, it is what the others are measured by.
 
@@ -85,13 +85,15 @@ def made_up_problem(precision: str, metric: Metric, value: float) -> str:
     )
 
 
-def speed_problem(precision: str, median_ms: float, fp32_ms: float) -> str | None:
-    """Return why a precision is not worth having on this machine, or None."""
-    if median_ms < fp32_ms:
+def speed_problem(
+    precision: str, median_ms: float, other_ms: float, other: str = "fp32"
+) -> str | None:
+    """Return why a precision is not worth having on this machine beside another, or None."""
+    if median_ms < other_ms:
         return None
     return (
-        f"{precision} takes {median_ms:.3f} ms on this machine, fp32 takes "
-        f"{fp32_ms:.3f} ms: nothing is won"
+        f"{precision} takes {median_ms:.3f} ms on this machine, {other} takes "
+        f"{other_ms:.3f} ms: nothing is won"
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedl.bundle import Bundle, new_folder
-from edgedl.bundle.manifest import Engine
+from edgedl.bundle.manifest import PACKED, Engine
 from edgedl.engines import tensorrt_api
 from edgedl.engines.build import build_engine, target_name
 from edgedl.engines.bundle_engines import PREFERRED
@@ -27,6 +27,7 @@ from edgedl.export.job import Candidate, Job, Say
 from edgedl.export.model_origin import ModelOrigin
 from edgedl.export.options import ExportOptions
 from edgedl.export.origin import Origin, RunOrigin
+from edgedl.export.pack_step import pack_step
 from edgedl.export.replay import differences, feeds_of
 from edgedl.export.search import Search, quantize
 from edgedl.export.speed import time_answers
@@ -43,6 +44,7 @@ ORIGIN_BOUND = 1e-4
 
 MODEL_ENDINGS = (".onnx", ".pt2")
 
+_TIMED = ("fp32", "int8-cpu", PACKED)
 _COMPARED = 16  # held-out samples on which graphs are compared output by output
 
 
@@ -88,7 +90,7 @@ def export(
         _check_held_out(job)
         _write_fp32(job)
         builders = _willing(job, builders)
-        candidates = [_candidate(job, p) for p in gate.precisions_of(options.precision)]
+        candidates = [_candidate(job, p) for p in _precisions(job)]
         _measure_speed(job, candidates)
         _decide(job, candidates)
         engines = _build_engines(job, candidates, builders)
@@ -137,6 +139,12 @@ def _check_held_out(job: Job) -> None:
         raise DataError("E353", job.origin.explain_no_samples())
 
 
+def _precisions(job: Job) -> list[str]:
+    """Return what to look at; only captioners have a step that can be packed."""
+    names = gate.precisions_of(job.options.precision)
+    return [name for name in names if name != PACKED or job.spec.task == "captioning"]
+
+
 def _candidate(job: Job, precision: str) -> Candidate:
     """Write the graphs of one precision and measure their quality."""
     candidate = Candidate(precision)
@@ -145,7 +153,7 @@ def _candidate(job: Job, precision: str) -> Candidate:
         job.say(f"measuring {precision} on {len(job.reported)} held-out samples")
         candidate.quality = job.judge(precision, job.reported)
     except BundleError as err:
-        if precision == "fp32" or job.options.precision != "auto":
+        if precision == "fp32" or (job.options.precision != "auto" and precision != PACKED):
             raise
         candidate.problem = str(err)
         return candidate
@@ -172,6 +180,10 @@ def _write(job: Job, precision: str) -> Search | None:
     if precision in ("fp16", "bf16"):
         job.say(f"writing {precision}")
         (_write_half if precision == "fp16" else _write_bfloat)(job)
+        return None
+    if precision == PACKED:
+        job.say(f"writing {precision}")
+        pack_step(job.path("step", "int8-cpu"), job.path("step", precision))
         return None
     return quantize(job, precision)
 
@@ -279,9 +291,7 @@ def _check_errors(errors: Mapping[str, float], what: str) -> None:
 
 def _measure_speed(job: Job, candidates: Sequence[Candidate]) -> None:
     """Time what this machine may be asked to run: fp32, and the INT8 made for CPUs."""
-    timed = {
-        c.precision: c for c in candidates if c.precision in ("fp32", "int8-cpu") and not c.problem
-    }
+    timed = {c.precision: c for c in candidates if c.precision in _TIMED and not c.problem}
     job.say(f"timing {' and '.join(timed)} in turn, up to {job.options.rounds} answers each")
     with ExitStack() as stack:
         models = {name: stack.enter_context(job.open(name)) for name in timed}
@@ -297,21 +307,24 @@ def _decide(job: Job, candidates: Sequence[Candidate]) -> None:
         BundleError: E441 a precision was asked for by name and loses too much.
     """
     for candidate in candidates[1:]:
-        candidate.problem = candidate.problem or _problem(job, candidate, candidates[0])
+        candidate.problem = candidate.problem or _problem(job, candidate, candidates)
         if candidate.problem is None:
             continue
-        if job.options.precision != "auto":
+        if job.options.precision != "auto" and candidate.precision != PACKED:
             msg = (
                 f"{candidate.problem}; nothing was written: allow more with --max-drop, "
                 "or use --precision auto"
             )
             raise BundleError("E441", msg)
         job.say(f"refused: {candidate.problem}")
-        for path in job.paths(candidate.precision).values():
+    kept = {path for c in candidates if not c.problem for path in job.paths(c.precision).values()}
+    for candidate in candidates:
+        for path in set(job.paths(candidate.precision).values()) - kept:
             path.unlink(missing_ok=True)
 
 
-def _problem(job: Job, candidate: Candidate, fp32: Candidate) -> str | None:
+def _problem(job: Job, candidate: Candidate, candidates: Sequence[Candidate]) -> str | None:
+    fp32 = candidates[0]
     assert candidate.quality is not None
     assert fp32.quality is not None
     name, allowed = candidate.precision, job.options.max_drop
@@ -319,10 +332,20 @@ def _problem(job: Job, candidate: Candidate, fp32: Candidate) -> str | None:
     problem = gate.quality_problem(name, job.metric, found, wanted, allowed)
     if name.startswith("int8") and not job.origin.is_sampled:
         problem = gate.made_up_problem(name, job.metric, found)
-    if problem is None and candidate.times_ms and job.options.precision == "auto":
-        medians = (statistics.median(c.times_ms) for c in (candidate, fp32))
-        problem = gate.speed_problem(name, *medians)
-    return problem
+    return problem or _speed_problem(job, candidate, candidates)
+
+
+def _speed_problem(job: Job, candidate: Candidate, candidates: Sequence[Candidate]) -> str | None:
+    """Return why it is not worth having beside fp32 and, of a packed step, what it is made from."""
+    is_packed = candidate.precision == PACKED
+    if not candidate.times_ms or not (is_packed or job.options.precision == "auto"):
+        return None
+    rivals = ("fp32", "int8-cpu") if is_packed else ("fp32",)
+    timed = [c for c in candidates if c.precision in rivals and c.times_ms]
+    medians = {c.precision: statistics.median(c.times_ms) for c in timed}
+    best = min(medians, key=medians.__getitem__)
+    median_ms = statistics.median(candidate.times_ms)
+    return gate.speed_problem(candidate.precision, median_ms, medians[best], best)
 
 
 def _build_engines(

@@ -25,6 +25,7 @@ _MADE_FOR = {
     "fp16": "TensorRT, TensorRT-RTX",
     "bf16": "TensorRT, TensorRT-RTX; judged by its rounding",
     "int8-cpu": "CPUs",
+    "int8-packed": "CPUs, its step by our own kernel",
     "int8-trt": "TensorRT on Jetson",
 }
 _COLORS = {
@@ -32,6 +33,7 @@ _COLORS = {
     "fp16": "#0284c7",
     "bf16": "#0d9488",
     "int8-cpu": "#059669",
+    "int8-packed": "#65a30d",
     "int8-trt": "#7c3aed",
 }
 

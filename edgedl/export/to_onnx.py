@@ -22,6 +22,7 @@ import torch
 from onnxscript import optimizer
 from torch import Tensor, nn
 
+from edgedl.bundle.manifest import PACKED
 from edgedl.errors import BundleError
 from edgedl.export.lint import MAX_IR, MAX_OPSET, lint
 from edgedl.export.shapes import try_shapes
@@ -73,7 +74,9 @@ def write_graphs(sessions: Mapping[str, TorchSession], folder: Path) -> dict[str
 
 
 def graph_name(role: str, precision: str) -> str:
-    """Return the name of a graph's file."""
+    """Return the name of a graph's file; ``int8-packed`` is a step beside the int8-cpu encoder."""
+    if precision == PACKED:
+        return f"step.{PACKED}.safetensors" if role == "step" else graph_name(role, "int8-cpu")
     return f"{role}.{precision}.onnx"
 
 

@@ -15,14 +15,14 @@ from edgedl.runtime.session import ENGINE_BACKENDS, check_backend
 if TYPE_CHECKING:
     from edgedl.bundle import Manifest
 
-NAMES = ("auto", "fp32", "fp16", "bf16", "int8", "int8-cpu", "int8-trt")
+NAMES = ("auto", "fp32", "fp16", "bf16", "int8", "int8-cpu", "int8-packed", "int8-trt")
 INT8_OF_BACKEND = {
-    "onnxruntime": "int8-cpu",
-    "tensorrt": "int8-trt",
-    "tensorrt_rtx": "int8-trt",
+    "onnxruntime": ("int8-packed", "int8-cpu"),
+    "tensorrt": ("int8-trt",),
+    "tensorrt_rtx": ("int8-trt",),
 }
 _AUTOMATIC = {  # best first where nothing was timed
-    "onnxruntime": ("int8-cpu", "fp32"),
+    "onnxruntime": ("int8-packed", "int8-cpu", "fp32"),
     "tensorrt": PREFERRED,
     "tensorrt_rtx": PREFERRED,
 }
@@ -54,7 +54,8 @@ def choose(manifest: Manifest, backend: str = "auto", precision: str = "auto") -
     Args:
         manifest: Of the bundle.
         backend: ``"auto"`` or the name of a runtime.
-        precision: One of ``NAMES``; ``"int8"`` is the INT8 graph made for the runtime.
+        precision: One of ``NAMES``; ``"int8"`` is the INT8 made for the runtime, on a CPU the
+            packed step where there is one.
 
     Raises:
         UsageError: E120 unknown backend, E121 unknown precision.
@@ -67,7 +68,8 @@ def choose(manifest: Manifest, backend: str = "auto", precision: str = "auto") -
         raise UsageError("E121", msg)
     if precision == "auto":
         return _automatic(manifest, backend)
-    wanted = INT8_OF_BACKEND[backend] if precision == "int8" else precision
+    able = INT8_OF_BACKEND[backend] if precision == "int8" else (precision,)
+    wanted = next((one for one in able if one in manifest.precisions), able[-1])
     if wanted not in manifest.precisions:
         raise BundleError("E419", _unavailable(manifest, wanted))
     if wanted == "bf16" and backend not in ENGINE_BACKENDS:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from edgedl.deps import explain_missing
 from edgedl.errors import BundleError, UsageError
 from edgedl.options import suggest
+from edgedl.runtime.packed_session import PackedSession
 
 if TYPE_CHECKING:
     from edgedl.engines.tensorrt_api import Package
@@ -51,7 +52,7 @@ def open_session(
     *,
     in_float: bool = False,
 ) -> Session:
-    """Open an ONNX model or an engine.
+    """Open an ONNX model, a packed step (``.safetensors``) or an engine.
 
     Args:
         model: The file, or all its bytes, e.g. from ``Bundle.read``, so that what was checked is
@@ -59,7 +60,7 @@ def open_session(
             machine; bytes are trusted.
         backend: ``"auto"`` or one of ``BACKENDS``.
         threads: CPU threads of one call, >= 1; of no meaning to an engine.
-        name: Of the model in errors, where ``model`` is bytes.
+        name: Of the model, where ``model`` is bytes.
         in_float: Round where an INT8 graph says, and compute in float: what ``int8-trt`` graphs
             are judged by on a CPU, faster than by ONNX Runtime's products of two signed numbers.
 
@@ -84,6 +85,8 @@ def open_session(
         except OSError as err:
             msg = f"{name} cannot be read: {err.strerror}"
             raise BundleError("E403", msg) from err
+    if name.endswith(".safetensors"):
+        return PackedSession(model, name)
     with explain_missing(f"running {name}"):
         from edgedl.runtime.ort_session import OrtSession
     return OrtSession(model, threads, name, in_float=in_float)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from edgedl.bundle import Bundle, Expected, GoldenSample, tensor_sha256
+from edgedl.bundle.manifest import INT8
 from edgedl.errors import BundleError, EdgedlError
 from edgedl.printable import escaped
 from edgedl.runtime.engine_file import NOT_BUILT, cached_engines
@@ -27,7 +28,7 @@ PREPARE = "prepare"
 
 FP32_BOUND = 1e-4
 """Largest difference of fp32 outputs between two machines, relative to the largest output."""
-BOUNDS = {"fp32": FP32_BOUND, "fp16": 2e-2, "bf16": 1e-1, "int8-cpu": 1e-1, "int8-trt": 1e-1}
+BOUNDS = {"fp32": FP32_BOUND, "fp16": 2e-2, "bf16": 1e-1, **dict.fromkeys(INT8, 1e-1)}
 """Bounds for outputs to which the manifest gives none."""
 
 

@@ -62,8 +62,8 @@ def test_percent_refuses(text: str) -> None:
 
 def test_families() -> None:
     assert gate.precisions_of("bf16") == ("fp32", "bf16")
-    assert gate.precisions_of("auto") == ("fp32", "fp16", "int8-cpu", "int8-trt")
-    assert gate.precisions_of("int8") == ("fp32", "int8-cpu", "int8-trt")
+    assert gate.precisions_of("auto") == ("fp32", "fp16", "int8-cpu", "int8-packed", "int8-trt")
+    assert gate.precisions_of("int8") == ("fp32", "int8-cpu", "int8-packed", "int8-trt")
     with pytest.raises(UsageError, match=r"unknown precision .int.; .* did you mean .int8."):
         gate.precisions_of("int")
 

@@ -38,8 +38,8 @@ Exact = Callable[..., None]
 
 @pytest.fixture(autouse=True)
 def steady_clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
-    """Let fp32 take 2 ms and int8-cpu 1 ms, whatever this machine does meanwhile."""
-    medians = {"fp32": 2.0, "int8-cpu": 1.0}
+    """Let fp32 take 2 ms, int8-cpu 1 and int8-packed 0.5, whatever this machine does."""
+    medians = {"fp32": 2.0, "int8-cpu": 1.0, "int8-packed": 0.5}
 
     def timed(candidates: Any, _tensors: Any, rounds: int, **_: int) -> dict[str, list[float]]:
         return {name: [medians[name]] * rounds for name in candidates}
@@ -90,13 +90,16 @@ def bundle(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle
 
 
 def test_all_precisions_of_both_roles(bundle: Bundle) -> None:
-    assert bundle.precisions == ("fp32", "fp16", "int8-cpu", "int8-trt")
+    assert bundle.precisions == ("fp32", "fp16", "int8-cpu", "int8-packed", "int8-trt")
     names = {graph.file for graph in bundle.manifest.graphs}
-    assert names == {
+    assert names == {"graphs/step.int8-packed.safetensors"} | {
         f"graphs/{role}.{precision}.onnx"
         for role in ("encoder", "step")
-        for precision in bundle.precisions
+        for precision in ("fp32", "fp16", "int8-cpu", "int8-trt")
     }
+    assert bundle.graph("encoder", "int8-packed") == bundle.graph("encoder", "int8-cpu")
+    for precision in bundle.precisions[:-1]:
+        assert bundle.find_graph("step", precision).inputs == bundle.manifest.graphs[1].inputs
 
 
 def test_manifest_tells_where_it_came_from(bundle: Bundle) -> None:
@@ -160,7 +163,7 @@ def test_bf16_without_a_product_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8-cpu", "int8-trt"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8-cpu", "int8-packed", "int8-trt"])
 def test_a_camera_says_what_the_export_said(bundle: Bundle, precision: str) -> None:
     with load(bundle.path, precision=precision) as captions:
         for sample in bundle.golden():
@@ -191,10 +194,10 @@ def test_auto_leaves_out_what_loses_too_much_or_is_slower(
     run_folder: Path, tmp_path: Path, exact: Exact, steady_clock: dict[str, float]
 ) -> None:
     exact(fp32=0.95, int8_trt=0.93, int8_cpu=0.945)
-    steady_clock["int8-cpu"] = 2.5
+    steady_clock |= {"int8-cpu": 2.5, "int8-packed": 2.1}
     made = export(run_folder, tmp_path / "x.edge", QUICK)
     assert made.precisions == ("fp32", "fp16")
-    slower, worse = made.manifest.refused
+    slower, _, worse = made.manifest.refused
     assert (slower.precision, worse.precision) == ("int8-cpu", "int8-trt")
     assert "93.00 %" in worse.reason
     assert "95.00 %" in worse.reason
@@ -206,6 +209,35 @@ def test_auto_leaves_out_what_loses_too_much_or_is_slower(
     page = (made.path / "report.html").read_text()
     assert slower.reason in page
     assert worse.reason in page
+
+
+@pytest.mark.parametrize("family", ["auto", "int8"])
+def test_a_packed_step_is_refused_where_it_is_slower_than_the_graph(
+    run_folder: Path, tmp_path: Path, steady_clock: dict[str, float], family: str
+) -> None:
+    steady_clock["int8-packed"] = 1.25
+    options = dataclasses.replace(QUICK, max_drop=100.0, precision=family)
+    made = export(run_folder, tmp_path / "x.edge", options)
+    (refused,) = made.manifest.refused
+    assert refused.precision == "int8-packed"
+    assert refused.reason == (
+        "int8-packed takes 1.250 ms on this machine, int8-cpu takes 1.000 ms: nothing is won"
+    )
+    assert "int8-cpu" in made.precisions
+    assert not list((made.path / "graphs").glob("*packed*"))
+
+
+def test_a_packed_step_keeps_the_encoder_of_a_graph_that_is_too_slow(
+    run_folder: Path, tmp_path: Path, steady_clock: dict[str, float]
+) -> None:
+    steady_clock["int8-cpu"] = 2.5
+    options = dataclasses.replace(QUICK, max_drop=100.0)
+    made = export(run_folder, tmp_path / "x.edge", options)
+    assert made.precisions == ("fp32", "fp16", "int8-packed", "int8-trt")
+    assert not (made.path / "graphs" / "step.int8-cpu.onnx").exists()
+    with load(made.path) as captions:
+        assert captions.precision == "int8-packed"
+    assert verify(made.path).passed
 
 
 @pytest.mark.usefixtures("quick_int8")
@@ -276,9 +308,8 @@ def test_a_precision_that_cannot_be_made_is_refused(
 
     monkeypatch.setattr(pipeline, "to_half", broken)
     made = export(run_folder, tmp_path / "x.edge", QUICK)
-    assert [(r.precision, r.reason) for r in made.manifest.refused] == [
-        ("fp16", "a weight is too large")
-    ]
+    refused = made.manifest.refused[0]
+    assert (refused.precision, refused.reason) == ("fp16", "a weight is too large")
     options = dataclasses.replace(QUICK, precision="fp16")
     with pytest.raises(BundleError, match="too large"):
         export(run_folder, tmp_path / "y.edge", options)

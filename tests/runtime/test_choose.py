@@ -36,6 +36,17 @@ def having(manifest: Manifest, **times_ms: float | None) -> Manifest:
     return dataclasses.replace(manifest, precisions=records, graphs=graphs)
 
 
+def test_int8_on_a_cpu_is_the_packed_step_where_there_is_one(manifest: Manifest) -> None:
+    both = having(manifest, fp32=2, int8_cpu=1, int8_packed=0.5)
+    assert choose(both, precision="int8").precision == "int8-packed"
+    assert choose(both).precision == "int8-packed"
+    assert choose(both, precision="int8-cpu").precision == "int8-cpu"
+    one = having(manifest, fp32=2, int8_cpu=1)
+    assert choose(one, precision="int8").precision == "int8-cpu"
+    with pytest.raises(BundleError, match=r"no int8-cpu, it has: fp32"):
+        choose(having(manifest, fp32=2), precision="int8")
+
+
 @pytest.mark.parametrize(
     ("times_ms", "chosen"),
     [
