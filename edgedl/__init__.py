@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from edgedl.version import VERSION
 
 __version__ = VERSION
-__all__ = ["Bundle", "ImageSpec", "Pipeline", "Preprocessor", "load", "open_source"]
+__all__ = ["Bundle", "ImageSpec", "Mounting", "Pipeline", "Preprocessor", "load", "open_source"]
 
 if TYPE_CHECKING:
     from edgedl.bundle import Bundle
+    from edgedl.frame import Mounting
     from edgedl.runtime.pipeline import Pipeline, load
     from edgedl.runtime.preprocess import Preprocessor
     from edgedl.spec import ImageSpec
@@ -27,6 +28,10 @@ def __getattr__(name: str) -> Any:
         from edgedl.spec import ImageSpec
 
         return ImageSpec
+    if name == "Mounting":
+        from edgedl.frame import Mounting
+
+        return Mounting
     if name in ("Pipeline", "load"):
         from edgedl.runtime import pipeline
 

@@ -30,6 +30,16 @@ class Mounting:
     rotate: Rotate = 0
     flip: Flip = "none"
 
+    def turn(self, picture: U8Image) -> U8Image:
+        """Return (H, W) or (H, W, C) rotated clockwise, then flipped; a copy, if it turns."""
+        rotated = np.rot90(picture, -self.rotate // 90)
+        if self.flip != "none":
+            rotated = np.flip(rotated, 1 if self.flip == "horizontal" else 0)
+        return np.ascontiguousarray(rotated)
+
+
+UPRIGHT = Mounting()
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:

@@ -26,7 +26,7 @@ from edgedl.bundle import (
 )
 from edgedl.bundle.manifest import DecodeOptions, Parent, PrecisionRecord, Refused
 from edgedl.runtime.captioner import Captioner
-from edgedl.runtime.preprocess import Preprocessor
+from edgedl.runtime.preprocess import FramePreprocessor, Preprocessor
 from edgedl.runtime.session import open_session
 from edgedl.spec import ImageSpec, ModelSpec
 from edgedl.vocab import Vocab
@@ -159,6 +159,7 @@ def tiny_bundle_master(tmp_path_factory: pytest.TempPathFactory) -> Path:
             precision: Captioner(
                 MODEL_SPEC,
                 {role: open_session(raw) for role, raw in roles.items()},
+                FramePreprocessor(SPEC),
                 DecodeOptions(max_tokens=6),
             ).expect(tensor)
             for precision, roles in graphs.items()

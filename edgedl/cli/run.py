@@ -21,7 +21,7 @@ from edgedl.deps import explain_missing
 from edgedl.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgedl.frame import Frame
+    from edgedl.frame import Frame, Mounting
     from edgedl.runtime.base import Result
     from edgedl.stream.motion import MotionGate
     from edgedl.stream.sink import Sink
@@ -80,6 +80,7 @@ def add(subparsers: Any) -> None:
         "--last", action="store_true", default=None, help="of a table: the newest window only"
     )
     add_motion_option(parser)
+    add_mounting_options(parser)
     add_pipeline_options(parser)
     add_beams_option(parser)
     add_json_option(parser)
@@ -92,16 +93,41 @@ def add_motion_option(parser: argparse.ArgumentParser) -> None:
         "--motion",
         type=float,
         metavar="FRACTION",
-        help="answer a frame only if more than this share of it (0 to 1) changed since the last "
-        "one answered",
+        help="answer a frame once more than this share of it (0 to 1) has changed",
     )
+
+
+def add_mounting_options(parser: argparse.ArgumentParser) -> None:
+    """Add how the camera hangs."""
+    parser.add_argument(
+        "--rotate",
+        type=int,
+        choices=(0, 90, 180, 270),
+        default=0,
+        metavar="DEGREES",
+        help="turn pictures clockwise by 90, 180 or 270",
+    )
+    parser.add_argument(
+        "--flip",
+        choices=("horizontal", "vertical"),
+        default="none",
+        metavar="WAY",
+        help="then mirror them: horizontal (left and right) or vertical",
+    )
+
+
+def mounting_of(args: argparse.Namespace) -> Mounting:
+    """Return how the arguments say that the camera hangs."""
+    from edgedl.frame import Mounting
+
+    return Mounting(rotate=args.rotate, flip=args.flip)
 
 
 def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
     """Add what ``edgedl.load`` can be told."""
     add_backend_options(parser)
     parser.add_argument(
-        "--precision", default="auto", help="fp32, fp16, bf16, int8 (default: auto)"
+        "--precision", default="auto", metavar="NAME", help="fp32, fp16, bf16, int8 (default: auto)"
     )
     parser.add_argument(
         "--threads", type=int, default=1, metavar="N", help="threads of a session (default 1)"
@@ -144,6 +170,7 @@ def _run(args: argparse.Namespace) -> int:
         args.precision,
         threads=args.threads,
         allow_prebuilt_engine=args.allow_prebuilt_engine,
+        mounting=mounting_of(args),
     ) as pipeline:
         task = pipeline.bundle.model_spec.task
         are_videos = task == "clip-classification" and _holds_videos(Path(args.source))
@@ -179,6 +206,9 @@ def _check_options(args: argparse.Namespace, task: str, *, is_stream: bool) -> N
     what = "a folder of videos" if are_videos else f"a model for {task}"
     if args.sink is not None and not is_stream:
         msg = f"{what} writes no {args.sink!r}; for a file: --json PATH"
+        raise UsageError("E130", msg)
+    if Path(args.source).suffix in answer.ARRAYS and (args.rotate or args.flip != "none"):
+        msg = f"{args.source} holds arrays, which are not turned; leave --rotate and --flip out"
         raise UsageError("E130", msg)
     for name, tasks in _USES.items():
         is_used = is_stream if tasks is _PICTURES else task in tasks
@@ -231,7 +261,7 @@ def _sinks(args: argparse.Namespace) -> list[Sink]:
     if args.json not in (None, "-"):
         sinks.append(open_sink(args.json, as_json=True))
     if args.sink is not None:
-        sinks.append(open_sink(args.sink))
+        sinks.append(open_sink(args.sink, mounting=mounting_of(args)))
     if args.json == "-" or not sinks:
         sinks.append(LineSink(sys.stdout, as_json=args.json == "-"))
     else:

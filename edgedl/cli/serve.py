@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from edgedl.cli.parser import new_parser, print_next
-from edgedl.cli.run import add_motion_option, add_pipeline_options, leave_if_stuck
+from edgedl.cli.run import (
+    add_motion_option,
+    add_mounting_options,
+    add_pipeline_options,
+    leave_if_stuck,
+    mounting_of,
+)
 from edgedl.cli.search import add_beams_option, search_changes
 from edgedl.deps import explain_missing
 
@@ -40,6 +46,7 @@ def add(subparsers: Any) -> None:
         help="allow a --host others can reach, although there is no login yet",
     )
     add_motion_option(parser)
+    add_mounting_options(parser)
     add_pipeline_options(parser)
     add_beams_option(parser)
     parser.set_defaults(run=run)
@@ -59,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
         allow_prebuilt_engine=args.allow_prebuilt_engine,
         search=search_changes(args),
         motion=args.motion,
+        mounting=mounting_of(args),
     )
     if args.insecure_no_auth:
         print(f"warning: no login; whoever reaches {args.host} sees the camera", file=sys.stderr)

@@ -14,12 +14,12 @@ from edgedl.bundle.manifest import DecodeOptions
 from edgedl.errors import UsageError
 from edgedl.runtime.base import Pipeline, Result
 from edgedl.runtime.decode import Decoded, beam, greedy
-from edgedl.runtime.preprocess import FramePreprocessor
 from edgedl.vocab import BOS, Vocab
 
 if TYPE_CHECKING:
-    from edgedl.frame import Frame, PixelFormat
+    from edgedl.frame import Frame
     from edgedl.runtime.model import Model
+    from edgedl.runtime.preprocess import FramePreprocessor
     from edgedl.runtime.session import Array, Session
     from edgedl.spec import ModelSpec
 
@@ -30,8 +30,8 @@ class Captioner:
     Args:
         spec: Of a captioning model.
         sessions: ``encoder`` and ``step``.
+        preprocess: Makes a picture the encoder's input.
         decode: How captions are searched.
-        source_format: Pixel format of bare arrays.
 
     Attributes:
         search: How captions are searched; may be replaced at any time.
@@ -43,15 +43,14 @@ class Captioner:
         self,
         spec: ModelSpec,
         sessions: Mapping[str, Session],
+        preprocess: FramePreprocessor,
         decode: DecodeOptions | None = None,
-        source_format: PixelFormat = "bgr8",
     ) -> None:
-        assert spec.image is not None
         self.spec = spec
         self.encoder, self.step = sessions["encoder"], sessions["step"]
         self.vocab = Vocab(spec.tokens)
         self.search = decode or DecodeOptions()
-        self.preprocess = FramePreprocessor(spec.image, source_format)
+        self.preprocess = preprocess
 
     def prepare(self, given: Given) -> Array:
         """Return the picture's tensor, (1, C, H, W)."""

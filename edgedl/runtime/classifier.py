@@ -12,11 +12,11 @@ import numpy as np
 from edgedl.bundle import Expected, Given
 from edgedl.runtime.base import Pipeline, RanBy, Result
 from edgedl.runtime.lots import in_lots
-from edgedl.runtime.preprocess import FramePreprocessor
 from edgedl.runtime.probability import softmax, top
 
 if TYPE_CHECKING:
-    from edgedl.frame import Frame, PixelFormat
+    from edgedl.frame import Frame
+    from edgedl.runtime.preprocess import FramePreprocessor
     from edgedl.runtime.session import Array, Session
     from edgedl.spec import ModelSpec
 
@@ -27,7 +27,7 @@ class Classifier:
     Args:
         spec: Of a classification model.
         sessions: ``model``.
-        source_format: Pixel format of bare arrays.
+        preprocess: Makes a picture the network's input.
     """
 
     compared: tuple[str, ...] = ("logits",)
@@ -36,12 +36,11 @@ class Classifier:
         self,
         spec: ModelSpec,
         sessions: Mapping[str, Session],
-        source_format: PixelFormat = "bgr8",
+        preprocess: FramePreprocessor,
     ) -> None:
-        assert spec.image is not None
         self.spec = spec
         self.session = sessions["model"]
-        self.preprocess = FramePreprocessor(spec.image, source_format)
+        self.preprocess = preprocess
 
     def prepare(self, given: Given) -> Array:
         """Return the picture's tensor, (1, C, H, W)."""

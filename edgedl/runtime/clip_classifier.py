@@ -15,10 +15,9 @@ from edgedl.frame import Frame
 from edgedl.runtime.base import Pipeline
 from edgedl.runtime.classifier import LabelResult, label_expected, label_result
 from edgedl.runtime.lots import in_lots
-from edgedl.runtime.preprocess import FramePreprocessor
 
 if TYPE_CHECKING:
-    from edgedl.frame import PixelFormat
+    from edgedl.runtime.preprocess import FramePreprocessor
     from edgedl.runtime.session import Array, Session
     from edgedl.spec import ModelSpec
 
@@ -29,7 +28,7 @@ class ClipClassifier:
     Args:
         spec: Of a clip-classification model.
         sessions: ``encoder`` and ``model``.
-        source_format: Pixel format of bare arrays.
+        preprocess: Makes a picture the network's input.
     """
 
     compared: tuple[str, ...] = ("features", "logits")
@@ -38,13 +37,12 @@ class ClipClassifier:
         self,
         spec: ModelSpec,
         sessions: Mapping[str, Session],
-        source_format: PixelFormat = "bgr8",
+        preprocess: FramePreprocessor,
     ) -> None:
-        assert spec.image is not None
         assert spec.clip is not None
         self.spec, self.clip = spec, spec.clip
         self.encoder, self.session = sessions["encoder"], sessions["model"]
-        self.preprocess = FramePreprocessor(spec.image, source_format)
+        self.preprocess = preprocess
 
     def prepare(self, given: Given) -> Array:
         """Return the tensors of a clip's frames, (1, T, C, H, W)."""

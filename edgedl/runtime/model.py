@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from edgedl.frame import UPRIGHT
 from edgedl.runtime.captioner import Captioner
 from edgedl.runtime.classifier import Classifier
 from edgedl.runtime.clip_classifier import ClipClassifier
 from edgedl.runtime.lots import any_rows
+from edgedl.runtime.preprocess import FramePreprocessor
 from edgedl.runtime.regressor import Regressor
 from edgedl.runtime.tensor_model import TensorModel
 from edgedl.runtime.text_classifier import TextClassifier
@@ -17,7 +19,7 @@ from edgedl.runtime.text_generator import TextGenerator
 if TYPE_CHECKING:
     from edgedl.bundle import Expected, Given
     from edgedl.bundle.manifest import DecodeOptions
-    from edgedl.frame import PixelFormat
+    from edgedl.frame import Mounting, PixelFormat
     from edgedl.runtime.session import Session
     from edgedl.spec import ModelSpec, Task
 
@@ -50,6 +52,7 @@ def open_model(
     sessions: Mapping[str, Session],
     decode: DecodeOptions | None = None,
     source_format: PixelFormat = "bgr8",
+    mounting: Mounting = UPRIGHT,
 ) -> Model:
     """Put a model together.
 
@@ -59,16 +62,18 @@ def open_model(
             once get them in turn.
         decode: How captions are searched; for captioning only.
         source_format: Pixel format of bare arrays, where pictures go in.
+        mounting: How the camera hangs that the pictures come from.
     """
+    preprocess = FramePreprocessor(spec.image, source_format, mounting) if spec.image else None
     if spec.task == "tensor":  # whose first axes may mean anything; it goes sample by sample
-        return TensorModel(spec, sessions, source_format)
+        return TensorModel(spec, sessions, preprocess)
     sessions = {role: any_rows(session) for role, session in sessions.items()}
-    if spec.task == "captioning":
-        return Captioner(spec, sessions, decode, source_format)
-    if spec.task == "classification":
-        return Classifier(spec, sessions, source_format)
-    if spec.task == "clip-classification":
-        return ClipClassifier(spec, sessions, source_format)
+    if preprocess is not None:
+        if spec.task == "captioning":
+            return Captioner(spec, sessions, preprocess, decode)
+        if spec.task == "classification":
+            return Classifier(spec, sessions, preprocess)
+        return ClipClassifier(spec, sessions, preprocess)
     kinds: dict[Task, type[TextGenerator | TextClassifier | Regressor]] = {
         "text-generation": TextGenerator,
         "text-classification": TextClassifier,

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from edgedl import _core
 from edgedl.errors import UsageError
-from edgedl.frame import Frame, Mounting
+from edgedl.frame import UPRIGHT, Frame, Mounting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +23,6 @@ Tensor = npt.NDArray[Any]
 Region = tuple[int, int, int, int]
 """(x, y, width, height) in pixels of the source, before it is rotated or flipped; all even where
 pixels share their colour (x and width for yuyv; all four for nv12 and i420)."""
-
-_UPRIGHT = Mounting()
 
 
 class Preprocessor:
@@ -55,7 +53,7 @@ class Preprocessor:
         source_format: PixelFormat = "bgr8",
         matrix: Matrix = "bt601",
         range: Range = "limited",
-        mounting: Mounting = _UPRIGHT,
+        mounting: Mounting = UPRIGHT,
         threads: int = 1,
     ) -> None:
         if threads < 1:
@@ -152,7 +150,7 @@ class FramePreprocessor:
         self,
         spec: ImageSpec,
         source_format: PixelFormat = "bgr8",
-        mounting: Mounting = _UPRIGHT,
+        mounting: Mounting = UPRIGHT,
     ) -> None:
         self.spec = spec
         self.source_format: PixelFormat = source_format

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from edgedl.frame import UPRIGHT
+
 if TYPE_CHECKING:
     from edgedl.frame import Mounting, PixelFormat, Pixels, U8Image
     from edgedl.runtime.preprocess import Matrix, Range
@@ -36,7 +38,7 @@ def preprocess_reference(
     source_format: PixelFormat = "bgr8",
     matrix: Matrix = "bt601",
     range: Range = "limited",
-    mounting: Mounting | None = None,
+    mounting: Mounting = UPRIGHT,
 ) -> npt.NDArray[Any]:
     """Return what ``Preprocessor`` of the same arguments must return for ``pixels``.
 
@@ -44,7 +46,7 @@ def preprocess_reference(
     trusted: it is the compiled code that checks them.
     """
     rgb = to_rgb(pixels, source_format, matrix, range)
-    source = to_channels(turn(rgb, mounting) if mounting else rgb, spec.pixel_format)
+    source = to_channels(mounting.turn(rgb), spec.pixel_format)
     at = placement(spec, source.shape[0], source.shape[1])
     picture = np.full((*spec.size_hw, spec.channels), spec.fill, np.uint8)
     target_hw = (at.rows.stop - at.rows.start, at.columns.stop - at.columns.start)
@@ -128,17 +130,6 @@ def to_channels(rgb: U8Image, pixel_format: str) -> U8Image:
         gray = (rgb.astype(np.int64) @ np.array([9798, 19235, 3735]) + 2**14) >> 15
         return to_u8(gray[:, :, np.newaxis])
     return rgb if pixel_format == "rgb8" else rgb[:, :, ::-1]
-
-
-# ---- turn ---------------------------------------------------------------------------------------
-
-
-def turn(image: U8Image, mounting: Mounting) -> U8Image:
-    """Return (H, W, C) rotated clockwise, then flipped."""
-    rotated = np.rot90(image, -mounting.rotate // 90)
-    if mounting.flip == "none":
-        return rotated
-    return np.flip(rotated, 1 if mounting.flip == "horizontal" else 0)
 
 
 # ---- fit ----------------------------------------------------------------------------------------

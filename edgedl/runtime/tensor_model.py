@@ -13,10 +13,10 @@ from edgedl.bundle import Expected, Given
 from edgedl.errors import BundleError, UsageError
 from edgedl.options import suggest
 from edgedl.runtime.base import Pipeline, Result
-from edgedl.runtime.preprocess import FramePreprocessor
 
 if TYPE_CHECKING:
-    from edgedl.frame import Frame, PixelFormat
+    from edgedl.frame import Frame
+    from edgedl.runtime.preprocess import FramePreprocessor
     from edgedl.runtime.session import Array, Session
     from edgedl.spec import ModelSpec, TensorSpec
 
@@ -31,18 +31,18 @@ class TensorModel:
     Args:
         spec: Of a tensor model.
         sessions: ``model``.
-        source_format: Pixel format of bare arrays, where its one input is a picture.
+        preprocess: Makes a picture the one input, where it is one.
     """
 
     def __init__(
         self,
         spec: ModelSpec,
         sessions: Mapping[str, Session],
-        source_format: PixelFormat = "bgr8",
+        preprocess: FramePreprocessor | None = None,
     ) -> None:
         self.spec, self.session = spec, sessions["model"]
         self.compared = tuple(output.name for output in self.session.outputs)
-        self.preprocess = FramePreprocessor(spec.image, source_format) if spec.image else None
+        self.preprocess = preprocess
 
     def prepare(self, given: Given) -> Mapping[str, Array]:
         """Return input name to array."""

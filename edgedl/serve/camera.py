@@ -12,12 +12,13 @@ import cv2
 import numpy as np
 
 from edgedl.errors import SourceError
+from edgedl.frame import UPRIGHT
 from edgedl.serve.rate import Rate
 from edgedl.serve.worker import Worker
 from edgedl.stream.latest import Latest
 
 if TYPE_CHECKING:
-    from edgedl.frame import Frame
+    from edgedl.frame import Frame, Mounting
     from edgedl.stream.source import Source
 
 READ_TIMEOUT_S = 0.2
@@ -52,6 +53,7 @@ class Camera:
         source: An open source; whoever opened it closes it.
         on_frame: Called in the camera's thread after each frame.
         on_death: Called when the thread ends by an exception.
+        mounting: How JPEGs are turned; frames stay as they are.
     """
 
     def __init__(
@@ -59,9 +61,11 @@ class Camera:
         source: Source,
         on_frame: Callable[[], None],
         on_death: Callable[[str, BaseException], None],
+        mounting: Mounting = UPRIGHT,
     ) -> None:
         self._source = source
         self._on_frame = on_frame
+        self._mounting = mounting
         self._for_captions: Latest[Frame] = Latest()
         self._newest: Frame | None = None
         self._picture: Picture | None = None
@@ -94,7 +98,8 @@ class Camera:
             if newest is None:
                 return None
             if done is None or done.frame != newest.index:
-                done = Picture(newest.index, newest.captured_ns, encode_jpeg(newest.pixels))
+                jpeg = encode_jpeg(newest.pixels, self._mounting)
+                done = Picture(newest.index, newest.captured_ns, jpeg)
                 self._picture = done
             return done
 
@@ -128,13 +133,14 @@ class Camera:
             time.sleep(READ_TIMEOUT_S)
 
 
-def encode_jpeg(pixels: Any) -> bytes:
-    """Encode a bgr8 picture, made smaller if a side exceeds 1280 pixels."""
+def encode_jpeg(pixels: Any, mounting: Mounting = UPRIGHT) -> bytes:
+    """Encode a bgr8 picture, made smaller if a side exceeds 1280 pixels, then turned."""
     height, width = pixels.shape[:2]
     ratio = MAX_SIDE_PX / max(height, width)
     if ratio < 1:
         size_wh = (max(1, round(width * ratio)), max(1, round(height * ratio)))
         pixels = cv2.resize(pixels, size_wh, interpolation=cv2.INTER_AREA)
+    pixels = mounting.turn(pixels)
     done, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not done:
         msg = f"OpenCV could not encode a picture of {width}x{height}"

@@ -17,6 +17,7 @@ from pathlib import Path
 from aiohttp import web
 
 from edgedl.errors import ConfigError
+from edgedl.frame import UPRIGHT, Mounting
 from edgedl.runtime.base import Pipeline, check_takes_pictures
 from edgedl.runtime.captioner import change_search
 from edgedl.runtime.pipeline import load
@@ -50,6 +51,7 @@ class ServeOptions:
         search: As for ``edgedl.runtime.captioner.change_search``.
         motion: Caption a frame only if more than this share of it changed since the last one that
             was captioned, in [0, 1); None captions every frame.
+        mounting: As for ``edgedl.load``; the page shows pictures turned so, too.
 
     Raises:
         ConfigError: E212 for a port that is none, E213 for an open address without consent.
@@ -64,6 +66,7 @@ class ServeOptions:
     allow_prebuilt_engine: bool = False
     search: Mapping[str, float] = field(default_factory=dict)
     motion: float | None = None
+    mounting: Mounting = UPRIGHT
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -109,6 +112,7 @@ def serve(
         options.precision,
         threads=options.threads,
         allow_prebuilt_engine=options.allow_prebuilt_engine,
+        mounting=options.mounting,
     )
     check_takes_pictures(pipeline.bundle, "edgedl serve", TASKS)
     change_search(pipeline.model, options.search)
@@ -140,7 +144,7 @@ class Daemon:
         self._loop = asyncio.get_running_loop()
         clients = Clients()
         events = EventRing()
-        camera = Camera(self._source, clients.wake, self._on_death)
+        camera = Camera(self._source, clients.wake, self._on_death, self._options.mounting)
         captioner = Captioner(
             self._pipeline, camera, events, clients.wake, self._on_death, self._gate
         )

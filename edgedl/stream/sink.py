@@ -16,11 +16,12 @@ import cv2
 from av.video.frame import VideoFrame
 
 from edgedl.errors import UsageError
+from edgedl.frame import UPRIGHT
 from edgedl.printable import escaped
 from edgedl.stream.overlay import with_caption
 
 if TYPE_CHECKING:
-    from edgedl.frame import Frame, U8Image
+    from edgedl.frame import Frame, Mounting, U8Image
     from edgedl.runtime.base import Result
 
 TICKS_PER_S = 90_000
@@ -60,20 +61,21 @@ def caption_event(frame: Frame, caption: Result) -> dict[str, Any]:
     }
 
 
-def open_sink(path: str, as_json: bool | None = None) -> Sink:
+def open_sink(path: str, as_json: bool | None = None, mounting: Mounting = UPRIGHT) -> Sink:
     """Open a file for captions; its ending says which kind.
 
     Args:
         path: ``.mp4`` draws the caption under the picture and appears only when complete;
             ``.jsonl`` and ``.txt`` get a line per frame at once.
         as_json: Lines of JSON or of text whatever the ending.
+        mounting: How pictures are turned before they are drawn on.
 
     Raises:
         UsageError: E130 for another ending, E131 when the file cannot be written.
     """
     kind = Path(path).suffix.lower()
     if as_json is None and kind == ".mp4":
-        return VideoSink(Path(path))
+        return VideoSink(Path(path), mounting)
     if as_json is None and kind not in (".jsonl", ".txt"):
         msg = f"a sink must end in .mp4, .jsonl or .txt; got {path!r}"
         raise UsageError("E130", msg)
@@ -136,9 +138,14 @@ class VideoSink:
 
     The file is written under another name beside its place and moved there when it is complete;
     after an error nothing is left. Later frames of another size are fitted to the first one's.
+
+    Args:
+        path: Where to.
+        mounting: How pictures are turned first.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, mounting: Mounting = UPRIGHT) -> None:
+        self._mounting = mounting
         self._path = path
         self._partial = path.with_name(f".{path.stem}.partial-{secrets.token_hex(4)}.mp4")
         self._stream: Any = None
@@ -154,7 +161,7 @@ class VideoSink:
 
     def write(self, frame: Frame, caption: Result) -> None:
         """Draw and encode one frame."""
-        drawn = with_caption(self._fitted(frame.pixels), caption.text)
+        drawn = with_caption(self._fitted(self._mounting.turn(frame.pixels)), caption.text)
         if self._stream is None:
             self._start(frame, drawn)
         picture = VideoFrame.from_ndarray(drawn, format="bgr24")

@@ -74,6 +74,30 @@ def test_pictures(run: Any, tmp_path: Path) -> None:
     assert notes[1].startswith("next: edgedl serve ")
 
 
+@pytest.mark.parametrize(
+    ("words", "seen_as"),
+    [
+        (["--rotate", 90], "1302"),
+        (["--rotate", 180], "3210"),
+        (["--flip", "horizontal"], "1032"),
+        (["--rotate", 90, "--flip", "vertical"], "3120"),
+    ],
+)
+def test_pictures_of_a_camera_that_hangs_askew(
+    run: Any, tmp_path: Path, words: list[object], seen_as: str
+) -> None:
+    labels = write_pictures(tmp_path / "in")
+    lines, _ = run("pictures", tmp_path / "in", *words)
+    assert [line.split()[2] for line in lines] == [seen_as[label] for label in labels]
+
+
+def test_the_video_of_a_camera_that_hangs_askew(run: Any, tmp_path: Path) -> None:
+    write_video(tmp_path / "x.mp4", [20, 0, 80, 0, 140])
+    run("clips", tmp_path / "x.mp4", tmp_path / "o.mp4", "--rotate", 90)
+    with av.open(str(tmp_path / "o.mp4")) as container:
+        assert container.streams.video[0].width == 16  # was its height
+
+
 def test_pictures_as_json(run: Any, tmp_path: Path) -> None:
     labels = write_pictures(tmp_path / "in")
     lines, _ = run("pictures", tmp_path / "in", "--json", "--top", 2, "--max-frames", 4)
@@ -115,6 +139,7 @@ def test_a_folder_of_videos(run: Any, tmp_path: Path) -> None:
     assert [line.split()[0] for line in lines] == ["lighter", "darker"]
     assert [line.split("  ")[-1] for line in lines] == ["a/z.MP4", "b.mp4"]
     assert notes == ["2 answered"]
+    assert run("clips", tmp_path, "--rotate", 270)[0] == lines
     lines, _ = run("clips", tmp_path, "--json")
     tables = [json.loads(line) for line in lines]
     assert [(table["clip"], table["label"]) for table in tables] == [
@@ -288,6 +313,10 @@ def test_letters_to_a_file(run: Any, tmp_path: Path) -> None:
         ("clips", ["videos", "out.mp4"], 2, "a folder of videos writes no 'out.mp4'; for a file:"),
         ("clips", ["videos", "--realtime"], 2, "--realtime changes nothing for a folder of vid"),
         ("clips", ["videos", "--max-frames", "4"], 2, "E130"),
+        ("texts", ["red", "--rotate", "90"], 2, "[E130] a text-classifier takes no pictures that"),
+        ("series", ["x.csv", "--flip", "vertical"], 2, "leave the mounting (--rotate, --flip) out"),
+        ("pictures", ["x.npy", "--rotate", "90"], 2, "x.npy holds arrays, which are not turned"),
+        ("pictures", ["x.png", "--rotate", "45"], 2, "E100] argument --rotate: invalid choice: 45"),
         ("texts", ["red", "--top", "0"], 2, "--top must be >= 1; got 0"),
         ("texts", ["red", "--json", "no/x.jsonl"], 2, "lies in a folder that does not exist"),
         ("texts", ["red", "--json", "."], 2, "'.' is a folder"),

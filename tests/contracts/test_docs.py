@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -33,3 +34,12 @@ def test_files_named_in_documents_exist(page: Path) -> None:
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
     for name in re.findall(r"`((?:edgedl|csrc|tools|docs|tests)/[\w/.]+)`", text):
         assert (ROOT / name).exists(), f"{page.name} names {name}"
+
+
+def test_python_of_the_kernels_page_runs() -> None:
+    page = (ROOT / "docs" / "kernels.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert examples
+    for example in examples:
+        if "import torch" not in example or importlib.util.find_spec("torch"):
+            exec(compile(example, "docs/kernels.md", "exec"), {})

@@ -11,6 +11,7 @@ from edgedl.errors import DataError
 from edgedl.export.calibrate import ENOUGH, calibration_of
 from edgedl.export.replay import feeds_of
 from edgedl.runtime.captioner import Captioner
+from edgedl.runtime.preprocess import FramePreprocessor
 from edgedl.spec import ImageSpec, ModelSpec
 from edgedl.vocab import BOS, EOS, SPECIAL
 
@@ -97,7 +98,7 @@ class Step(Encoder):
 def steps(image: np.ndarray, max_tokens: int) -> list[dict]:
     spec = ModelSpec(task="captioning", image=SPEC, tokens=(*SPECIAL, "a", "b"))
     sessions = {"encoder": Encoder(), "step": Step()}
-    model = Captioner(spec, sessions, DecodeOptions(max_tokens=max_tokens))
+    model = Captioner(spec, sessions, FramePreprocessor(SPEC), DecodeOptions(max_tokens=max_tokens))
     return feeds_of(model, image)["step"]
 
 

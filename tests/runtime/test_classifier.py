@@ -17,6 +17,7 @@ from edgedl.errors import BundleError, EdgedlError
 from edgedl.frame import Frame
 from edgedl.runtime.classifier import Classifier, LabelResult
 from edgedl.runtime.pipeline import load
+from edgedl.runtime.preprocess import FramePreprocessor
 from edgedl.runtime.preprocess_reference import preprocess_reference
 from edgedl.runtime.probability import softmax
 from edgedl.vocab import labels_json
@@ -98,7 +99,7 @@ def test_a_picture_of_another_size_and_format(bundle: Path) -> None:
 
 def test_the_model_prepares_expects_and_works_in_lots() -> None:
     session = HandSession(lambda image: {"logits": quarter_logits(image)})
-    model = Classifier(QUARTERS, {"model": session})
+    model = Classifier(QUARTERS, {"model": session}, FramePreprocessor(QUARTERS.image))
     picture = np.repeat(quarters(1)[0][0][..., None], 3, axis=2)
     tensor = model.prepare(Given((picture,)))
     np.testing.assert_allclose(tensor, tensor_of(picture[..., 0]), atol=1e-6)
@@ -115,7 +116,7 @@ def test_the_model_prepares_expects_and_works_in_lots() -> None:
 
 def test_logits_that_are_no_numbers() -> None:
     nothing = HandSession(lambda image: {"logits": np.full((len(image), 4), np.nan)})
-    model = Classifier(QUARTERS, {"model": nothing})
+    model = Classifier(QUARTERS, {"model": nothing}, FramePreprocessor(QUARTERS.image))
     with pytest.raises(BundleError, match="finite logits"):
         model.expect(np.zeros((1, 1, 12, 12), np.float32))
 

@@ -15,6 +15,7 @@ from edgedl.errors import BundleError, UsageError
 from edgedl.frame import Frame
 from edgedl.runtime.clip_classifier import ClipClassifier
 from edgedl.runtime.pipeline import load
+from edgedl.runtime.preprocess import FramePreprocessor
 from edgedl.runtime.probability import softmax
 from edgedl.spec import ClipSpec
 
@@ -123,7 +124,9 @@ def test_a_frame_that_is_none_leaves_the_window_alone(pipeline: Any) -> None:
 def test_many_clips_at_once() -> None:
     encoder = HandSession(lambda image: {"features": fade_features(image)})
     reader = HandSession(lambda features: {"logits": fade_logits(features)})
-    model = ClipClassifier(FADES, {"encoder": encoder, "model": reader})
+    model = ClipClassifier(
+        FADES, {"encoder": encoder, "model": reader}, FramePreprocessor(FADES.image)
+    )
     clips = np.random.default_rng(0).random((70, FRAMES, 1, 8, 8)).astype(np.float32)
     found = model.clip_logits(clips)
     assert (encoder.lots, reader.lots) == ([64, 64, 64, 18], [64, 6])
@@ -136,7 +139,9 @@ def test_many_clips_at_once() -> None:
 def test_the_model_prepares_and_expects() -> None:
     encoder = HandSession(lambda image: {"features": fade_features(image)})
     reader = HandSession(lambda features: {"logits": fade_logits(features)})
-    model = ClipClassifier(FADES, {"encoder": encoder, "model": reader})
+    model = ClipClassifier(
+        FADES, {"encoder": encoder, "model": reader}, FramePreprocessor(FADES.image)
+    )
     tensor = model.prepare(Given((frame(255), frame(51), frame(0))))
     assert tensor.shape == (1, FRAMES, 1, 8, 8)
     np.testing.assert_allclose(tensor[0, :, 0, 0, 0], [1, 0.2, 0], atol=1e-6)

@@ -11,8 +11,9 @@ import pytest
 from tiny_kinds import FADES, HEAT, LETTERS, QUARTERS, WARMTH, V, given_to, graphs_of, write_bundle
 
 import edgedl
-from edgedl.bundle import Bundle
+from edgedl.bundle import Bundle, Given
 from edgedl.errors import BundleError, UsageError
+from edgedl.frame import Mounting
 from edgedl.runtime import pipeline as kinds
 from edgedl.runtime.base import Pipeline, check_takes_pictures
 from edgedl.runtime.pipeline import load
@@ -52,6 +53,27 @@ def test_a_captioner(tiny_bundle_master: Path) -> None:
     with load(tiny_bundle_master) as pipeline:
         assert type(pipeline) is kinds.CaptionPipeline
         assert pipeline.model.search.max_tokens == 6
+
+
+@pytest.mark.parametrize("task", PICTURES)
+def test_a_camera_that_hangs_askew(
+    bundles: dict[str, Path], tiny_bundle_master: Path, task: str
+) -> None:
+    path = bundles.get(task, tiny_bundle_master)
+    mounting = Mounting(rotate=90, flip="vertical")
+    frames = np.random.default_rng(2).integers(0, 256, (3, 20, 31, 3), np.uint8)
+    turned = [np.ascontiguousarray(np.flip(np.rot90(frame, -1), 0)) for frame in frames]
+    with load(path, mounting=mounting) as askew, load(path) as upright:
+        expected = upright.model.prepare(Given(tuple(turned)))
+        assert np.array_equal(askew.model.prepare(Given(tuple(frames))), expected)
+        assert not np.array_equal(upright.model.prepare(Given(tuple(frames))), expected)
+
+
+@pytest.mark.parametrize("task", [task for task in SPECS if task not in PICTURES])
+def test_a_mounting_for_what_takes_no_pictures(bundles: dict[str, Path], task: str) -> None:
+    with pytest.raises(UsageError, match=r"a .* takes no pictures .* leave the mounting") as caught:
+        load(bundles[task], mounting=Mounting(flip="horizontal"))
+    assert caught.value.code == "E130"
 
 
 @pytest.mark.parametrize("task", SPECS)

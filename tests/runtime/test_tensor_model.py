@@ -8,6 +8,9 @@ from tiny_kinds import HandSession
 
 from edgedl.bundle import Given
 from edgedl.errors import EdgedlError
+from edgedl.frame import Mounting
+from edgedl.runtime.model import open_model
+from edgedl.runtime.preprocess import FramePreprocessor
 from edgedl.runtime.tensor_model import TensorModel, fitted
 from edgedl.spec import ImageSpec, ModelSpec, TensorSpec
 
@@ -59,9 +62,23 @@ def test_a_picture_goes_through_the_image_spec() -> None:
     image = ImageSpec(size_hw=(2, 2), pixel_format="gray8", mean=(0.0,), std=(1.0,))
     spec = TensorSpec(name="in", dtype="float32", shape=(1, 1, 2, 2))
     session = HandSession(lambda **feeds: {"out": 2 * feeds["in"]}, (spec,), (spec,))
-    model = TensorModel(ModelSpec(task="tensor", image=image), {"model": session})
+    model = TensorModel(
+        ModelSpec(task="tensor", image=image), {"model": session}, FramePreprocessor(image)
+    )
     tensor = model.prepare(Given((np.full((4, 4, 3), 51, np.uint8),)))
     assert list(tensor) == ["in"]
     expected = model.expect(tensor)
     np.testing.assert_allclose(expected.arrays["out"], np.full((1, 1, 2, 2), 0.4), rtol=1e-6)
     assert (expected.text, model.compared) == ("", ("in",))
+
+
+def test_a_picture_of_a_camera_that_hangs_askew() -> None:
+    image = ImageSpec(size_hw=(2, 2), pixel_format="gray8", mean=(0.0,), std=(1.0,))
+    spec = TensorSpec(name="in", dtype="float32", shape=(1, 1, 2, 2))
+    session = HandSession(lambda **feeds: feeds, (spec,), (spec,))
+    mounting = Mounting(rotate=90)
+    model = open_model(
+        ModelSpec(task="tensor", image=image), {"model": session}, None, "gray8", mounting
+    )
+    tensor = model.prepare(Given((np.uint8([[0, 51], [102, 153]]),)))["in"]
+    np.testing.assert_allclose(tensor[0, 0], [[0.4, 0.0], [0.6, 0.2]], rtol=1e-6)

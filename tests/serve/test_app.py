@@ -3,12 +3,15 @@ import itertools
 import json
 import socket
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
 import pytest
 from servers.processes import wait_for
+
+from edgedl.frame import Mounting
 
 ROUTES = (
     "/",
@@ -145,6 +148,20 @@ def test_snapshot_is_the_newest_picture(daemon) -> None:
     status, later, _ = daemon.request(f"/api/v1/snapshot.jpg?after={headers['X-Frame']}")
     assert status == 200
     assert int(later["X-Frame"]) > int(headers["X-Frame"])
+
+
+def test_the_page_turns_pictures_as_the_camera_hangs(serving, tmp_path: Path) -> None:
+    pixels = np.full((40, 64, 3), 30, np.uint8)
+    pixels[:, :32] = 220
+    cv2.imwrite(str(tmp_path / "x.png"), pixels)
+    with serving(str(tmp_path / "x.png"), mounting=Mounting(rotate=90, flip="vertical")) as daemon:
+        wait_for(lambda: daemon.request("/api/v1/snapshot.jpg")[0] == 200)
+        body = daemon.request("/api/v1/snapshot.jpg")[2]
+    picture = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    assert picture.shape == (64, 40, 3)
+    assert picture[:24].mean() < 50
+    assert picture[40:].mean() > 200
 
 
 def test_mjpeg_is_a_stream_of_pictures(daemon) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from servers.command import edgedl_serve
 from servers.processes import black_hole, closed_port, has_rtsp_server, rtsp_camera, wait_for
+from tiny_kinds import WARMTH, write_bundle
 
 from edgedl.cli import main
 
@@ -107,3 +108,9 @@ def test_wrong_arguments(
     said = capsys.readouterr().err
     assert text in said
     assert "p@ss" not in said
+
+
+def test_a_mounting_reaches_the_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_bundle(tmp_path / "x.edge", WARMTH)
+    assert main(["serve", str(path), "--source", SCENES, "--rotate", "90"]) == 2
+    assert capsys.readouterr().err.startswith("error[E130] a text-classifier takes no pictures")

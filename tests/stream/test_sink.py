@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgedl.errors import UsageError
-from edgedl.frame import Frame
+from edgedl.frame import Frame, Mounting
 from edgedl.stream.overlay import strip_height_px, with_caption, wrap
 from edgedl.stream.sink import LineSink, open_sink
 
@@ -43,6 +43,19 @@ def test_json_lines(said, tmp_path: Path) -> None:
     first = json.loads(path.read_text().splitlines()[0])
     assert first.pop("age_ms") >= 0
     assert first == {"frame": 0, "media_time_s": 0.0, **said.to_json()}
+
+
+def test_video_is_turned_as_the_camera_hangs(said, tmp_path: Path) -> None:
+    pixels = np.full((48, 64, 3), 30, np.uint8)
+    pixels[:, :32] = 220
+    path = tmp_path / "out.mp4"
+    with open_sink(str(path), mounting=Mounting(rotate=90)) as sink:
+        sink.write(frame(0, pixels), said)
+    with av.open(str(path)) as container:
+        picture = next(container.decode(video=0)).to_ndarray(format="bgr24")
+    assert picture.shape == (64 + strip_height_px(48), 48, 3)
+    assert picture[:28].mean() > 200
+    assert picture[36:60].mean() < 50
 
 
 def test_video_has_every_frame_at_its_time_and_a_caption(said, tmp_path: Path) -> None:
