@@ -2,6 +2,8 @@
 
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -14,6 +16,8 @@ namespace py = pybind11;
 
 namespace edgedl {
 namespace {
+
+constexpr py::ssize_t kMost = 1 << 30;
 
 struct Call {
   Denormalize job;
@@ -32,6 +36,12 @@ Call checked(Arrays& arrays, const py::object& src, const py::object& dst,
   require(scale.size() == count && bias.size() == count, arrays.operation(),
           "scale and bias must have ", channels, " values; got ", scale.size(), " and ",
           bias.size());
+  for (std::size_t c = 0; c < count; ++c) {
+    require(std::isfinite(scale[c]) && std::isfinite(bias[c]), arrays.operation(),
+            "scale and bias must be finite; got ", scale[c], " and ", bias[c]);
+  }
+  require(*std::max_element(in.shape, in.shape + 4) <= kMost, arrays.operation(),
+          "sizes must be at most 2^30; got ", in);
   const ArrayView out =
       arrays.packed_out("out must be a contiguous, writable (N, H, W, C) uint8 array", dst, "uint8",
                         {in.shape[0], in.shape[2], in.shape[3], channels});

@@ -6,6 +6,7 @@ import argparse
 from dataclasses import asdict
 
 from edgedl.bundle.manifest import DecodeOptions
+from edgedl.errors import ConfigError
 from edgedl.options import options_from, parse_value
 
 
@@ -20,11 +21,16 @@ def search_changes(args: argparse.Namespace) -> dict[str, float]:
     """Return what ``--beams`` says, by the names of ``DecodeOptions``.
 
     Raises:
-        ConfigError: E203 an unknown name, E204 or E205 a wrong value.
+        ConfigError: E203 an unknown name, or one given twice, E204 or E205 a wrong value.
     """
     if args.beams is None:
         return {}
-    parts = [part.partition("=") for part in f"beams={args.beams}".split(",")]
-    table = {name.strip(): parse_value(value) for name, _, value in parts}
-    found = asdict(options_from(DecodeOptions, {**table, "method": "beam"}, "--beams"))
+    table = {"method": "beam"}
+    for part in f"beams={args.beams}".split(","):
+        name, _, value = part.partition("=")
+        if name.strip() in table:
+            msg = f"--beams: {name.strip()!r} is said already; got {args.beams!r}"
+            raise ConfigError("E203", msg)
+        table[name.strip()] = parse_value(value)
+    found = asdict(options_from(DecodeOptions, table, "--beams"))
     return {name: found[name] for name in table if name != "method"}

@@ -36,7 +36,8 @@ def denormalize(
         becomes 0.
 
     Raises:
-        UsageError: E110 an array has another type or shape, or a list another length.
+        UsageError: E110 an array has another type or shape, a list another length, or mean or std
+            a value that no picture was normalised with.
     """
     if pixel_format not in ("rgb8", "bgr8"):
         msg = f"[denormalize] pixel_format must be rgb8 or bgr8; got {pixel_format!r}"
@@ -45,7 +46,28 @@ def denormalize(
         msg = "[denormalize] images must be a contiguous (N, C, H, W) float32 array; got "
         raise UsageError("E110", msg + str(getattr(images, "shape", type(images).__name__)))
     count, channels, height, width = images.shape
+    if channels not in (1, 3):
+        msg = f"[denormalize] images must have 1 or 3 channels; got {channels}"
+        raise UsageError("E110", msg)
     out = np.empty((count, height, width, channels), np.uint8)
-    scale, bias = [255 * s for s in std], [255 * m for m in mean]
+    scale, bias = scale_and_bias("denormalize", channels, mean, std)
     _core.denormalize(images, out, scale, bias, pixel_format == "bgr8")
     return out
+
+
+def scale_and_bias(
+    operation: str, channels: int, mean: Sequence[float], std: Sequence[float]
+) -> tuple[list[float], list[float]]:
+    """Return what the values of each channel are multiplied by and what is added then.
+
+    Raises:
+        UsageError: E110 there is not one finite mean and one finite std > 0 for each channel.
+    """
+    for name, values in (("mean", mean), ("std", std)):
+        if len(values) != channels:
+            msg = f"[{operation}] {name} must have {channels} values; got {len(values)}"
+            raise UsageError("E110", msg)
+    if not np.isfinite([*mean, *std]).all() or min(std) <= 0:
+        msg = f"[{operation}] mean must be finite and std finite and > 0; got {mean} and {std}"
+        raise UsageError("E110", msg)
+    return [255 * s for s in std], [255 * m for m in mean]

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from edgedl import _core
 from edgedl.errors import UsageError
 from edgedl.runtime.device_array import stream_number
+from edgedl.runtime.postprocess import scale_and_bias
 
 
 def denormalize_cuda(
@@ -34,12 +35,13 @@ def denormalize_cuda(
         stream: In whose order the work is done; 0 is the default stream.
 
     Raises:
-        UsageError: E110 an array has another type or shape, or lies elsewhere.
+        UsageError: E110 an array has another type or shape, or lies elsewhere, or mean or std has
+            a value that no picture was normalised with.
     """
     if pixel_format not in ("rgb8", "bgr8"):
         msg = f"[denormalize_cuda] pixel_format must be rgb8 or bgr8; got {pixel_format!r}"
         raise UsageError("E110", msg)
-    scale, bias = [255 * s for s in std], [255 * m for m in mean]
+    scale, bias = scale_and_bias("denormalize_cuda", len(mean), mean, std)
     is_reversed = pixel_format == "bgr8"
     _core.denormalize_cuda(images, out, scale, bias, is_reversed, stream_number(stream))
 

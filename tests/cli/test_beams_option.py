@@ -45,6 +45,9 @@ def test_a_number_of_beams_and_more() -> None:
         ("", r"--beams beams must be int"),
         ("2.5", r"--beams beams must be int; got 2\.5"),
         ("5,lenght_penalty=1", r"unknown key 'lenght_penalty'; did you mean 'length_penalty'"),
+        ("5,beams=4", r"--beams: 'beams' is said already; got '5,beams=4'"),
+        ("5,method=greedy", r"'method' is said already"),
+        ("5,min_tokens=1,min_tokens=2", r"'min_tokens' is said already"),
         ("5,length_penalty=-1", r"decode\.length_penalty must be in 0\.\.10"),
     ],
 )

@@ -59,6 +59,10 @@ def test_wrong_arrays_are_named() -> None:
         run(images, out[..., :1])
     with pytest.raises(UsageError, match=r"got list"):
         run([1.0], out)
+    with pytest.raises(UsageError, match=r"sizes must be at most 2\^30; got \(8589934592, 3, 0, 4"):
+        run(np.zeros((1 << 33, 3, 0, 4), np.float32), np.zeros((1 << 33, 0, 4, 3), np.uint8))
+    with pytest.raises(UsageError, match=r"scale and bias must be finite; got nan and"):
+        _core.denormalize(images, out, (np.nan,) * 3, BIAS, False)
     out.flags.writeable = False
     with pytest.raises(UsageError, match=r"read-only"):
         run(images, out)

@@ -37,8 +37,22 @@ def test_wrong_images_are_named() -> None:
         denormalize([1.0])
     with pytest.raises(UsageError, match=r"got \(2, 3, 4, 5\) float64"):
         denormalize(images.astype(np.float64))
-    with pytest.raises(UsageError, match=r"3 values; got 3 and 1"):
+    with pytest.raises(UsageError, match=r"mean must have 3 values; got 1"):
         denormalize(images, (0.5,))
+    with pytest.raises(UsageError, match=r"1 or 3 channels; got 2"):
+        denormalize(images[:, :2].copy())
     with pytest.raises(UsageError, match=r"rgb8 or bgr8; got 'rgb'"):
         denormalize(images, pixel_format="rgb")
     assert denormalize(images[:0]).shape == (0, 4, 5, 3)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 0.0, -1.0])
+def test_what_nothing_was_normalised_with_is_refused(wrong: float) -> None:
+    images = np.zeros((1, 3, 4, 5), np.float32)
+    with pytest.raises(UsageError, match=r"\[denormalize\] mean must be finite and std finite and"):
+        denormalize(images, std=(1.0, wrong, 1.0))
+    if not np.isfinite(wrong):
+        with pytest.raises(UsageError, match=r"mean must be finite"):
+            denormalize(images, mean=(1.0, wrong, 1.0))
+    with pytest.raises(UsageError, match=r"scale and bias must be finite; got inf and"):
+        denormalize(images, std=(1e300,) * 3)
