@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,6 +24,7 @@ YoloStyle = Literal["v5", "v8"]
 _V8 = (4, -1)
 _V5 = (5, 4)
 """Of a YOLO anchor: index of its first class, index of its objectness."""
+_MOST = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +52,9 @@ class DetectionOptions:
     def __post_init__(self) -> None:
         for name in ("max_candidates", "max_boxes"):
             value = getattr(self, name)
-            _require(value >= 0, "DetectionOptions", f"{name} must be >= 0; got {value}")
+            is_count = isinstance(value, int) and 0 <= value <= _MOST
+            text = f"{name} must be a whole number in 0..{_MOST}; got {value!r}"
+            _require(is_count, "DetectionOptions", text)
         for name in ("score_threshold", "iou_threshold"):
             value = getattr(self, name)
             _require(0 <= value <= 1, "DetectionOptions", f"{name} must be in [0, 1]; got {value}")
@@ -65,11 +69,19 @@ class SsdPriors:
             0..1.
         variances: Of the centre and of the size.
         has_background: Class 0 is "nothing" and is left out; the next one becomes class 0.
+
+    Raises:
+        UsageError: E110 the boxes are no such array of floats, or there are not two variances.
     """
 
     boxes_cxcywh: npt.NDArray[Any]
     variances: tuple[float, float] = (0.1, 0.2)
     has_background: bool = True
+
+    def __post_init__(self) -> None:
+        _check_floats(self.boxes_cxcywh, "SsdPriors", "boxes_cxcywh", 2)
+        count = len(self.variances)
+        _require(count == 2, "SsdPriors", f"there must be two variances; got {count}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,12 +157,14 @@ def decode_yolo(
         One record for each picture.
 
     Raises:
-        UsageError: E110 the output has another shape, or the number of pictures differs.
+        UsageError: E110 the output has another shape or no floats, or the number of pictures
+            differs.
     """
     options = options or DetectionOptions()
     known = style in ("v5", "v8")
     _require(known, "decode_yolo", f"style must be v5 or v8; got {style!r}")
     first_class, objectness = _V8 if style == "v8" else _V5
+    _check_floats(output, "decode_yolo", "an output", 3)
     _check_pictures(output, sources_hw, "decode_yolo")
     found = []
     for raw, source_hw in zip(_floats(output), sources_hw, strict=True):
@@ -193,8 +207,9 @@ def decode_ssd(
         UsageError: E110 the arrays do not fit one another, or the number of pictures differs.
     """
     options = options or DetectionOptions()
-    _check_pictures(locations, sources_hw, "decode_ssd")
-    _check_pictures(confidences, sources_hw, "decode_ssd")
+    for name, array in (("locations", locations), ("confidences", confidences)):
+        _check_floats(array, "decode_ssd", name, 3)
+        _check_pictures(array, sources_hw, "decode_ssd")
     shape = priors.boxes_cxcywh.shape
     _require(
         locations.shape[1:] == shape == (confidences.shape[1], 4),
@@ -209,8 +224,7 @@ def decode_ssd(
             raw, True, int(priors.has_background), -1, options.score_threshold
         )
         chosen = np.flatnonzero(scores > options.score_threshold)
-        prior = priors.boxes_cxcywh[chosen].astype(np.float32)
-        offset = offsets[chosen].astype(np.float32)
+        prior, offset = _floats(priors.boxes_cxcywh[chosen]), _floats(offsets[chosen])
         with np.errstate(over="ignore", invalid="ignore"):  # a box that is not finite is dropped
             size = prior[:, 2:] * np.exp(offset[:, 2:] * np.float32(priors.variances[1]))
             centre = prior[:, :2] + offset[:, :2] * np.float32(priors.variances[0]) * prior[:, 2:]
@@ -231,10 +245,15 @@ def boxes_to_source(boxes_xyxy: Floats, spec: ImageSpec, source_hw: tuple[int, i
 
     Returns:
         float32, (K, 4), cut to the picture.
+
+    Raises:
+        UsageError: E110 the boxes are no such array, or the picture has no size.
     """
+    _check_floats(boxes_xyxy, "boxes_to_source", "boxes_xyxy", 2)
+    shape = boxes_xyxy.shape
+    _require(shape[1] == 4, "boxes_to_source", f"boxes_xyxy must be (K, 4); got {shape}")
+    _check_size(source_hw, "boxes_to_source")
     height, width = source_hw
-    rule = f"a size in sources_hw must be >= 1 x 1; got {height} x {width}"
-    _require(height >= 1 and width >= 1, "boxes_to_source", rule)
     at = placement(spec, height, width)
     x, across = _line(at.columns, at.source_columns)
     y, down = _line(at.rows, at.source_rows)
@@ -280,18 +299,37 @@ def _detections(
 
 
 def _floats(output: npt.NDArray[Any]) -> Floats:
-    return np.ascontiguousarray(output, np.float32)
+    with np.errstate(over="ignore"):  # a box that is not finite is dropped
+        return np.ascontiguousarray(output, np.float32)
+
+
+def _check_floats(value: object, operation: str, name: str, axes: int) -> None:
+    ok, got = False, type(value).__name__
+    if isinstance(value, np.ndarray):
+        ok, got = value.dtype.kind == "f" and value.ndim == axes, f"{value.shape} {value.dtype}"
+    _require(ok, operation, f"{name} must be an array of floats with {axes} axes; got {got}")
 
 
 def _check_pictures(
     output: npt.NDArray[Any], sources_hw: Sequence[tuple[int, int]], operation: str
 ) -> None:
     _require(
-        output.ndim == 3 and len(output) == len(sources_hw),
+        len(output) == len(sources_hw),
         operation,
-        "an output must have 3 axes and a size in sources_hw for each of its pictures; "
+        "there must be a size in sources_hw for each picture of an output; "
         f"got {output.shape} and {len(sources_hw)} sizes",
     )
+    for source_hw in sources_hw:
+        _check_size(source_hw, operation)
+
+
+def _check_size(source_hw: tuple[int, int], operation: str) -> None:
+    try:
+        height, width = map(operator.index, source_hw)
+    except (TypeError, ValueError):
+        height = width = 0
+    text = f"a picture's size must be two whole numbers >= 1, height and width; got {source_hw!r}"
+    _require(height >= 1 and width >= 1, operation, text)
 
 
 def _require(ok: bool, operation: str, text: str) -> None:

@@ -111,7 +111,7 @@ def test_groups_keep_pictures_of_a_batch_apart() -> None:
 
 def test_wrong_outputs_are_named() -> None:
     spec, output = SPECS[0], yolo(BOXES, "v8")
-    with pytest.raises(UsageError, match=r"\[decode_yolo\] .*; got \(7, 4\) and 1 sizes"):
+    with pytest.raises(UsageError, match=r"\[decode_yolo\] an output .* 3 axes; got \(7, 4\)"):
         decode_yolo(output[0], spec, [SOURCE_HW])
     with pytest.raises(UsageError, match=r"got \(1, 7, 4\) and 2 sizes"):
         decode_yolo(output, spec, [SOURCE_HW] * 2)
@@ -120,9 +120,62 @@ def test_wrong_outputs_are_named() -> None:
     priors = SsdPriors(boxes_cxcywh=np.zeros((4, 4)))
     with pytest.raises(UsageError, match=r"must agree in A; got"):
         decode_ssd(np.zeros((1, 5, 4)), np.zeros((1, 5, 2)), priors, spec, [SOURCE_HW])
-    with pytest.raises(UsageError, match=r"must be >= 1 x 1; got 0 x 5"):
+    with pytest.raises(UsageError, match=r"numbers >= 1, height and width; got \(0, 5\)"):
         decode_yolo(output, spec, [(0, 5)])
     with pytest.raises(UsageError, match=r"iou_threshold must be in \[0, 1\]; got 2"):
         DetectionOptions(iou_threshold=2)
-    with pytest.raises(UsageError, match=r"max_boxes must be >= 0; got -1"):
+    with pytest.raises(UsageError, match=r"max_boxes must be a whole number in 0\.\..*; got -1"):
         DetectionOptions(max_boxes=-1)
+    with pytest.raises(UsageError, match=r"max_candidates must be a whole number .*; got 1\.5"):
+        DetectionOptions(max_candidates=1.5)
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5, -1), (5,), (4.5, 5), (np.inf, 5), "ab", 5, None])
+def test_wrong_sizes_are_named_before_anything_is_read(size: object) -> None:
+    for read in (
+        lambda: decode_yolo(yolo(BOXES, "v8"), SPECS[0], [size]),
+        lambda: decode_yolo(np.zeros((1, 7, 0), np.float32), SPECS[0], [size]),
+        lambda: boxes_to_source(BOXES, SPECS[0], size),
+    ):
+        with pytest.raises(UsageError, match=r"height and width; got "):
+            read()
+
+
+@pytest.mark.parametrize(
+    ("output", "got"),
+    [
+        (None, "NoneType"),
+        ([[1.0]], "list"),
+        (np.zeros((1, 7, 4), np.int64), r"\(1, 7, 4\) int64"),
+        (np.zeros((1, 7, 4), np.complex64), r"\(1, 7, 4\) complex64"),
+        (np.full((1, 7, 4), None), r"\(1, 7, 4\) object"),
+        (np.full((1, 7, 4), "x"), r"\(1, 7, 4\) <U1"),
+    ],
+)
+def test_what_is_no_array_of_floats_is_named(output: object, got: str) -> None:
+    scores, priors = np.zeros((1, 4, 2)), SsdPriors(boxes_cxcywh=np.zeros((4, 4)))
+    for read in (
+        lambda: decode_yolo(output, SPECS[0], [SOURCE_HW]),
+        lambda: decode_ssd(output, scores, priors, SPECS[0], [SOURCE_HW]),
+        lambda: decode_ssd(np.zeros((1, 4, 4)), output, priors, SPECS[0], [SOURCE_HW]),
+        lambda: SsdPriors(boxes_cxcywh=output),
+        lambda: boxes_to_source(output, SPECS[0], SOURCE_HW),
+    ):
+        with pytest.raises(UsageError, match=r"must be an array of floats .*; got " + got):
+            read()
+    with pytest.raises(UsageError, match=r"boxes_xyxy must be \(K, 4\); got \(2, 5\)"):
+        boxes_to_source(np.zeros((2, 5), np.float32), SPECS[0], SOURCE_HW)
+    with pytest.raises(UsageError, match=r"two variances; got 1"):
+        SsdPriors(boxes_cxcywh=np.zeros((4, 4)), variances=(0.1,))
+
+
+def test_double_precision_beyond_single_is_dropped() -> None:
+    output = yolo(BOXES, "v8").astype(np.float64)
+    assert len(decode_yolo(output, SPECS[0], [SOURCE_HW])[0]) == len(KEPT)
+    output[0, :4] = 1e300
+    assert len(decode_yolo(output, SPECS[0], [SOURCE_HW])[0]) == 0
+    priors = SsdPriors(boxes_cxcywh=np.full((4, 4), 1e300))
+    (found,) = decode_ssd(
+        np.full((1, 4, 4), -1e300), np.ones((1, 4, 2)), priors, SPECS[0], [SOURCE_HW]
+    )
+    assert len(found) == 0
