@@ -28,7 +28,9 @@ def add(subparsers: Any) -> None:
         example="edgedl verify scenes.edge",
     )
     parser.add_argument("bundle", help="folder of the bundle, NAME.edge")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
+    parser.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="threads of a session (default 1)"
+    )
     add_backend_options(parser, default="auto, which is all that this machine has")
     add_json_option(parser)
     parser.set_defaults(run=run)

@@ -39,7 +39,7 @@ class Preprocessor:
         matrix: Colour matrix of YUV sources.
         range: Whether YUV sources use 16..235 (``limited``) or 0..255 (``full``) for luma.
         mounting: How the camera hangs: the source is rotated clockwise, then flipped.
-        threads: Among so many threads the rows of the tensor are divided, >= 1. Does not change
+        threads: Among so many threads the rows of the tensor are divided, 1..1024. Does not change
             the result.
 
     Raises:
@@ -56,8 +56,8 @@ class Preprocessor:
         mounting: Mounting = UPRIGHT,
         threads: int = 1,
     ) -> None:
-        if threads < 1:
-            msg = f"[preprocess] threads must be >= 1; got {threads}"
+        if not isinstance(threads, int) or not 1 <= threads <= 1024:
+            msg = f"[preprocess] threads must be a whole number in 1..1024; got {threads!r}"
             raise UsageError("E110", msg)
         self.spec = spec
         self.source_format = source_format

@@ -192,7 +192,9 @@ def test_batches_that_are_refused() -> None:
 
 
 def test_arguments_that_are_refused() -> None:
-    assert "threads must be >= 1; got 0" in refusal(Preprocessor, SPEC, threads=0)
+    for threads in (0, 1025, 1.5, "2", None):
+        text = f"threads must be a whole number in 1..1024; got {threads!r}"
+        assert text in refusal(Preprocessor, SPEC, threads=threads)
     text = refusal(Preprocessor, SPEC, mounting=Mounting(rotate=45))
     assert "rotate must be one of 0, 90, 180, 270; got 45" in text
     text = refusal(Preprocessor, SPEC, mounting=Mounting(flip="both"))
