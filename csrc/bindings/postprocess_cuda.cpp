@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <initializer_list>
 
 #include "bindings/arrays.h"
 #include "bindings/device_arrays.h"
@@ -24,14 +25,25 @@ T* pointer_to(const ArrayView& view) {
 }
 
 // A packed uint8 array of at least so many bytes, aligned to 8.
-void* workspace_of(Arrays& arrays, const py::object& workspace, std::size_t bytes) {
+ArrayView workspace_of(Arrays& arrays, const py::object& workspace, std::size_t bytes) {
   const ArrayView view = arrays.packed_out("workspace must be a contiguous, writable uint8 array",
                                            workspace, "uint8", {kAny});
   require(static_cast<std::size_t>(view.shape[0]) >= bytes, arrays.operation(),
           "workspace must have at least ", bytes, " bytes; got ", view);
   require(reinterpret_cast<std::uintptr_t>(view.data) % 8 == 0, arrays.operation(),
           "workspace must be aligned to 8 bytes; got address ", static_cast<void*>(view.data));
-  return view.data;
+  return view;
+}
+
+// Throws Error if any of `outs` shares memory with one of `ins` or with another of `outs`.
+void require_all_apart(const Arrays& arrays, std::initializer_list<ArrayView> ins,
+                       std::initializer_list<ArrayView> outs) {
+  for (const ArrayView* out = outs.begin(); out != outs.end(); ++out) {
+    for (const ArrayView& in : ins) arrays.require_apart(in, *out);
+    for (const ArrayView* other = outs.begin(); other != out; ++other) {
+      arrays.require_apart(*other, *out);
+    }
+  }
 }
 
 Nms nms_job(const char* operation, py::ssize_t boxes, float iou_threshold, float score_threshold,
@@ -54,10 +66,10 @@ void run_nms(const py::object& boxes, const py::object& scores, const py::object
   const py::ssize_t size = corners.shape[0];
   const ArrayView values = arrays.packed(
       "scores must be a contiguous (K,) float32 array, one per box", scores, "float32", {size});
-  const std::int32_t* group = nullptr;
+  ArrayView group{};  // none: at address 0
   if (!groups.is_none()) {
-    group = pointer_to<const std::int32_t>(arrays.packed(
-        "groups must be a contiguous (K,) int32 array, one per box", groups, "int32", {size}));
+    group = arrays.packed("groups must be a contiguous (K,) int32 array, one per box", groups,
+                          "int32", {size});
   }
   const ArrayView chosen = arrays.packed_out(
       "kept must be a contiguous, writable (max_candidates,) int32 array", kept, "int32", {kAny});
@@ -66,10 +78,12 @@ void run_nms(const py::object& boxes, const py::object& scores, const py::object
   require(chosen.shape[0] <= kMost, arrays.operation(), "kept must be shorter; got ", chosen);
   const Nms job = nms_job(arrays.operation(), size, iou_threshold, score_threshold,
                           static_cast<int>(chosen.shape[0]));
-  void* space = workspace_of(arrays, workspace, nms_workspace_bytes(job));
+  const ArrayView space = workspace_of(arrays, workspace, nms_workspace_bytes(job));
+  require_all_apart(arrays, {corners, values, group}, {chosen, number, space});
   const py::gil_scoped_release unlocked;
-  nms_cuda(job, pointer_to<const float>(corners), pointer_to<const float>(values), group, space,
-           pointer_to<std::int32_t>(chosen), pointer_to<std::int32_t>(number), arrays.stream());
+  nms_cuda(job, pointer_to<const float>(corners), pointer_to<const float>(values),
+           pointer_to<const std::int32_t>(group), space.data, pointer_to<std::int32_t>(chosen),
+           pointer_to<std::int32_t>(number), arrays.stream());
 }
 
 std::size_t nms_bytes(py::ssize_t boxes, int max_candidates) {
@@ -95,9 +109,7 @@ void run_best_class(const py::object& predictions, const py::object& scores,
                         "float32", {anchors});
   const ArrayView which = arrays.packed_out(
       "classes must be a contiguous, writable (anchors,) int32 array", classes, "int32", {anchors});
-  arrays.require_apart(src, score);
-  arrays.require_apart(src, which);
-  arrays.require_apart(score, which);
+  require_all_apart(arrays, {src}, {score, which});
   const BestClass job{
       static_cast<int>(anchors), static_cast<int>(values), first_class, objectness, threshold,
       anchors_are_rows};
@@ -128,13 +140,11 @@ void run_softmax_top_k(const py::object& logits, const py::object& probabilities
   const ArrayView places =
       arrays.packed_out("indices must be a contiguous, writable (N, K) int64 array", indices,
                         "int64", {in.shape[0], out.shape[1]});
-  arrays.require_apart(in, out);
-  arrays.require_apart(in, places);
-  arrays.require_apart(out, places);
-  void* space = workspace_of(arrays, workspace, softmax_top_k_scratch_bytes(job));
+  const ArrayView space = workspace_of(arrays, workspace, softmax_top_k_scratch_bytes(job));
+  require_all_apart(arrays, {in}, {out, places, space});
   const py::gil_scoped_release unlocked;
   softmax_top_k_cuda(job, pointer_to<const float>(in), pointer_to<float>(out),
-                     pointer_to<std::int64_t>(places), space, arrays.stream());
+                     pointer_to<std::int64_t>(places), space.data, arrays.stream());
 }
 
 std::size_t softmax_bytes(py::ssize_t rows, py::ssize_t width, py::ssize_t count) {

@@ -116,6 +116,28 @@ def test_what_follows_a_network_reaches_the_launch() -> None:
         softmax_top_k_cuda(zeros(f32, 2, 4), *top, space)
 
 
+def test_results_share_no_memory() -> None:
+    memory = np.zeros(1 << 16, np.uint8)
+
+    def at(byte: int, dtype: Any, *shape: int) -> Any:
+        used = memory[byte : byte + np.dtype(dtype).itemsize * int(np.prod(shape))]
+        return gpu_like(used.view(dtype).reshape(shape))
+
+    f32, i32, i64, u8 = np.float32, np.int32, np.int64, np.uint8
+    boxes = (at(0, f32, 9, 4), at(256, f32, 9), at(512, i32, 9))
+    outs = [at(1024, i32, 4), at(1280, i32, 1), at(2048, u8, 8000)]
+    wrong = [(at(byte, i32, 4), *outs[1:]) for byte in (128, 288, 540, 1272, 2060)]
+    wrong += [(*outs[:2], at(byte, u8, 8000)) for byte in (0, 512, 1024, 1280)]
+    wrong += [(outs[0], at(1036, i32, 1), outs[2])]
+    for kept, count, space in wrong:
+        with pytest.raises(UsageError, match=r"\[nms_cuda\] out must not overlap the input"):
+            CudaNms(0.5, 0.1).into(boxes, kept, count, space)
+    logits, top = at(0, f32, 2, 50), (at(1024, f32, 2, 5), at(2048, i64, 2, 5))
+    for byte in (0, 1024, 2048):
+        with pytest.raises(UsageError, match=r"\[softmax_top_k_cuda\] out must not overlap"):
+            softmax_top_k_cuda(logits, *top, at(byte, u8, 64))
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
