@@ -190,3 +190,27 @@ class LstmStep:
         c_out: object,
     ) -> None:
         """Take one step of (N,) rows; the last three are written."""
+def overlay_boxes(
+    picture: object,
+    boxes: object,
+    colors: object,
+    thickness: int,
+    alpha: int,
+    emulated_order: int = -1,
+) -> None: ...
+def overlay_mask(
+    picture: object,
+    mask: object,
+    at_xy: tuple[int, int],
+    color: tuple[int, int, int],
+    alpha: int,
+    emulated_order: int = -1,
+) -> None: ...
+def overlay_heat(
+    picture: object,
+    heat: object,
+    xywh: tuple[int, int, int, int],
+    colors: object,
+    alpha: int,
+    emulated_order: int = -1,
+) -> None: ...

@@ -5,6 +5,7 @@
 #include "bindings/detection.h"
 #include "bindings/frame_difference.h"
 #include "bindings/lstm_step.h"
+#include "bindings/overlay.h"
 #include "bindings/postprocess_cuda.h"
 #include "bindings/preprocess.h"
 #include "bindings/softmax_top_k.h"
@@ -30,6 +31,7 @@ PYBIND11_MODULE(_core, m) {
   edgedl::bind_postprocess_cuda(m);
   edgedl::bind_detection(m);
   edgedl::bind_frame_difference(m);
+  edgedl::bind_overlay(m);
   edgedl::bind_softmax_top_k(m);
   edgedl::bind_beam_step(m);
   edgedl::bind_lstm_step(m);

@@ -6,6 +6,7 @@
 #include "kernels/frame_difference_cpu.h"
 #include "kernels/lstm_step_cpu.h"
 #include "kernels/nms_cpu.h"
+#include "kernels/overlay_cpu.h"
 #include "kernels/preprocess_area_cpu.h"
 #include "kernels/preprocess_cpu.h"
 #include "kernels/softmax_cpu.h"
@@ -42,6 +43,9 @@ struct CpuKernels {
   BestOfColumns best_of_columns;
   BestOfRow best_of_row;
   NmsNextSuspects nms_next_suspects;
+  OverlayColor overlay_color;
+  OverlayCovered overlay_covered;
+  OverlayHeatLine overlay_heat_line;
   ChunkMaxima chunk_maxima;
   SumOfExp sum_of_exp;
 };

@@ -8,6 +8,7 @@
 #include "kernels/denormalize_math.h"
 #include "kernels/lstm_step_math.h"
 #include "kernels/nms_math.h"
+#include "kernels/overlay_math.h"
 #include "kernels/preprocess_math.h"
 #include "kernels/softmax_math.h"
 #include "simd/cpu_kernels.h"
@@ -21,6 +22,7 @@ namespace edgedl::EDGEDL_TARGET {
 #include "kernels/frame_difference_cpu.inl"
 #include "kernels/lstm_step_cpu.inl"
 #include "kernels/nms_cpu.inl"
+#include "kernels/overlay_cpu.inl"
 #include "kernels/preprocess_area_cpu.inl"
 #include "kernels/preprocess_color_cpu.inl"
 #include "kernels/preprocess_linear_cpu.inl"
@@ -65,6 +67,9 @@ const CpuKernels kernels{
     &best_of_columns,
     &best_of_row,
     &nms_next_suspects,
+    &overlay_color,
+    &overlay_covered,
+    &overlay_heat_line,
     &chunk_maxima,
     &sum_of_exp,
 };

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from edgedl.runtime.draw import FONT, draw_text, drawable
+
 if TYPE_CHECKING:
     from edgedl.frame import U8Image
 
 BACKGROUND, INK = (28, 24, 22), (240, 240, 240)
-FONT = cv2.FONT_HERSHEY_SIMPLEX
 MAX_LINES = 2
 
 
@@ -46,15 +47,14 @@ def with_caption(picture: U8Image, text: str) -> U8Image:
     rows = wrap(text, scale, width - 2 * margin)
     top = height + (strip - len(rows) * line) // 2
     for i, row in enumerate(rows):
-        baseline = (margin, top + i * line + round(0.75 * line))
-        cv2.putText(canvas, row, baseline, FONT, scale, INK, max(1, line // 18), cv2.LINE_AA)
+        draw_text(canvas, row, (margin, top + i * line), height_px=line, color=INK)
     return canvas
 
 
 def wrap(text: str, scale: float, width_px: int) -> list[str]:
     """Break ``text`` between words into at most two rows that fit ``width_px``."""
     rows: list[str] = []
-    words = _printable(text).split()
+    words = drawable(text).split()
     while words and len(rows) < MAX_LINES:
         count = len(words)
         while count > 1 and _width_px(" ".join(words[:count]), scale) > width_px:
@@ -66,11 +66,6 @@ def wrap(text: str, scale: float, width_px: int) -> list[str]:
             rows[-1] = rows[-1][:-1]
         rows[-1] += "..."
     return rows
-
-
-def _printable(text: str) -> str:
-    """Replace what the font of OpenCV cannot draw."""
-    return "".join(c if " " <= c <= "~" else "?" for c in " ".join(text.split()))
 
 
 def _width_px(text: str, scale: float) -> int:

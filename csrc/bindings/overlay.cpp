@@ -1,0 +1,134 @@
+#include "bindings/overlay.h"
+
+#include <pybind11/stl.h>
+
+#include <array>
+#include <cstdint>
+#include <cstdlib>
+
+#include "bindings/array_view.h"
+#include "bindings/arrays.h"
+#include "core/error.h"
+#include "kernels/overlay.h"
+
+namespace py = pybind11;
+
+namespace edgedl {
+namespace {
+
+constexpr int kLongestSide = 1 << 15;
+
+struct CanvasView {
+  Canvas canvas;
+  ArrayView array;
+};
+
+CanvasView canvas_of(Arrays& arrays, const py::object& picture) {
+  constexpr const char* kRule =
+      "picture must be a writable (H, W, 3) uint8 array without gaps in a row";
+  const ArrayView view = arrays.view(kRule, picture);
+  require(view.is_uint8() && view.ndim == 3 && view.shape[2] == 3, arrays.operation(), kRule,
+          "; got ", view);
+  require(view.shape[0] <= kLongestSide && view.shape[1] <= kLongestSide, arrays.operation(),
+          "sides must be at most ", kLongestSide, "; got ", view);
+  const bool is_dense = (view.shape[1] < 2 || view.strides[1] == 3) && view.strides[2] == 1;
+  const bool is_apart = view.shape[0] < 2 || std::abs(view.strides[0]) >= 3 * view.shape[1];
+  require(is_dense && is_apart, arrays.operation(), kRule, "; got strides ", strides_of(view), "; ",
+          arrays.copy_hint());
+  require(!view.is_read_only, arrays.operation(), kRule, "; got a read-only array");
+  const Canvas canvas{view.data, static_cast<int>(view.shape[0]), static_cast<int>(view.shape[1]),
+                      view.strides[0]};
+  return {canvas, view};
+}
+
+void require_alpha(const Arrays& arrays, int alpha) {
+  require(alpha >= 0 && alpha <= 255, arrays.operation(), "alpha must be in 0..255; got ", alpha);
+}
+
+template <class Job>
+void draw(const Canvas& canvas, const Job& job, int emulated_order) {
+  const py::gil_scoped_release unlocked;
+  if (canvas.height == 0 || canvas.width == 0) return;
+  if (emulated_order < 0) {
+    overlay_cpu(canvas, job);
+  } else {
+    overlay_emulated(canvas, job, emulated_order);
+  }
+}
+
+void boxes(const py::object& picture, const py::object& corners, const py::object& colors,
+           int thickness, int alpha, int emulated_order) {
+  HostArrays arrays("overlay_boxes");
+  const CanvasView to = canvas_of(arrays, picture);
+  const ArrayView box =
+      arrays.packed("boxes must be a contiguous (K, 4) int32 array", corners, "int32", {kAny, 4});
+  const ArrayView color =
+      arrays.packed("colors must be a contiguous uint8 array with a row of 3 for each box", colors,
+                    "uint8", {box.shape[0], 3});
+  arrays.require_apart(box, to.array);
+  arrays.require_apart(color, to.array);
+  require(thickness >= 0, arrays.operation(), "thickness must be >= 0; got ", thickness);
+  require_alpha(arrays, alpha);
+  const OverlayBoxes job{static_cast<int>(box.shape[0]),
+                         reinterpret_cast<const std::int32_t*>(box.data), color.data, thickness,
+                         alpha};
+  draw(to.canvas, job, emulated_order);
+}
+
+void mask(const py::object& picture, const py::object& coverage, std::array<int, 2> at_xy,
+          const std::array<std::uint8_t, 3>& color, int alpha, int emulated_order) {
+  HostArrays arrays("overlay_mask");
+  const CanvasView to = canvas_of(arrays, picture);
+  const ArrayView from = arrays.packed("mask must be a contiguous (h, w) uint8 array", coverage,
+                                       "uint8", {kAny, kAny});
+  require(from.shape[0] <= kLongestSide && from.shape[1] <= kLongestSide, arrays.operation(),
+          "sides must be at most ", kLongestSide, "; got ", from);
+  arrays.require_apart(from, to.array);
+  require_alpha(arrays, alpha);
+  const OverlayMask job{
+      {at_xy[0], at_xy[1], static_cast<int>(from.shape[1]), static_cast<int>(from.shape[0])},
+      from.data,
+      {color[0], color[1], color[2]},
+      alpha};
+  draw(to.canvas, job, emulated_order);
+}
+
+void heat(const py::object& picture, const py::object& values, std::array<int, 4> xywh,
+          const py::object& colors, int alpha, int emulated_order) {
+  HostArrays arrays("overlay_heat");
+  const CanvasView to = canvas_of(arrays, picture);
+  const ArrayView from = arrays.packed("heat must be a contiguous (h, w) float32 array", values,
+                                       "float32", {kAny, kAny});
+  require(from.shape[0] >= 1 && from.shape[1] >= 1 && from.shape[0] <= kLongestSide &&
+              from.shape[1] <= kLongestSide,
+          arrays.operation(), "sides of heat must be in 1..", kLongestSide, "; got ", from);
+  const ArrayView table =
+      arrays.packed("colors must be a contiguous (256, 3) uint8 array", colors, "uint8", {256, 3});
+  arrays.require_apart(from, to.array);
+  arrays.require_apart(table, to.array);
+  const auto [x, y, width, height] = xywh;
+  require(width >= 1 && height >= 1 && width <= kLongestSide && height <= kLongestSide,
+          arrays.operation(), "the place must be 1 x 1 to ", kLongestSide, " x ", kLongestSide,
+          " pixels; got ", width, " x ", height);
+  require_alpha(arrays, alpha);
+  const OverlayHeat job{{x, y, width, height},
+                        static_cast<int>(from.shape[0]),
+                        static_cast<int>(from.shape[1]),
+                        reinterpret_cast<const float*>(from.data),
+                        table.data,
+                        alpha};
+  draw(to.canvas, job, emulated_order);
+}
+
+}  // namespace
+
+void bind_overlay(py::module_& m) {
+  m.def("overlay_boxes", &boxes, py::arg("picture"), py::arg("boxes"), py::arg("colors"),
+        py::arg("thickness"), py::arg("alpha"), py::arg("emulated_order") = -1);
+  m.def("overlay_mask", &mask, py::arg("picture"), py::arg("mask"), py::arg("at_xy"),
+        py::arg("color"), py::arg("alpha"), py::arg("emulated_order") = -1);
+  m.def("overlay_heat", &heat, py::arg("picture"), py::arg("heat"), py::arg("xywh"),
+        py::arg("colors"), py::arg("alpha"), py::arg("emulated_order") = -1);
+}
+
+}  // namespace edgedl

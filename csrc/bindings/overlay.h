@@ -1,0 +1,9 @@
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace edgedl {
+
+void bind_overlay(pybind11::module_& m);
+
+}  // namespace edgedl
