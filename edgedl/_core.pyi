@@ -190,6 +190,7 @@ class LstmStep:
         c_out: object,
     ) -> None:
         """Take one step of (N,) rows; the last three are written."""
+
 def overlay_boxes(
     picture: object,
     boxes: object,
