@@ -16,6 +16,7 @@ import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -97,6 +98,17 @@ class Prepared:
     def graph(self, precision: str) -> onnx.ModelProto:
         """Return what a precision is made from; not to be changed."""
         return self.for_cpu if precision == "int8-cpu" else self.model
+
+    def ranges(self, method: Method) -> Mapping[str, tuple[float, float]]:
+        """Return the range of each tensor by a method; found once, for many recipes share it."""
+        if method not in self._ranges:
+            found = {name: range_of(h, method) for name, h in self.histograms.items()}
+            self._ranges[method] = found
+        return self._ranges[method]
+
+    @cached_property
+    def _ranges(self) -> dict[Method, dict[str, tuple[float, float]]]:
+        return {}
 
     def finds_ranges_as_it_runs(self, precision: str) -> bool:
         """Return whether activations get their ranges anew in each call.
@@ -286,10 +298,9 @@ def _quantized(
         options: Further ones of the writer.
     """
     assert recipe.method != "weights only"
-    found = {name: range_of(h, recipe.method) for name, h in prepared.histograms.items()}
     ranges = {
         name: TensorData(lowest=np.array(low, np.float32), highest=np.array(high, np.float32))
-        for name, (low, high) in found.items()
+        for name, (low, high) in prepared.ranges(recipe.method).items()
     }
     with _quiet():
         quantizer = QDQQuantizer(
