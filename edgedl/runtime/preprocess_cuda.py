@@ -8,12 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgedl import _core
+from edgedl.frame import Mounting
 from edgedl.runtime.device_array import stream_number
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from edgedl.frame import PixelFormat
-    from edgedl.runtime.preprocess import Matrix, Range
+    from edgedl.runtime.preprocess import Matrix, Range, Region
     from edgedl.spec import ImageSpec
+
+_UPRIGHT = Mounting()
 
 
 class CudaPreprocessor:
@@ -30,6 +35,7 @@ class CudaPreprocessor:
         range: Whether YUV sources use 16..235 (``limited``) or 0..255 (``full``) for luma.
         stream: In whose order the work is done: a stream of torch, cupy or cuda.core, or a
             ``cudaStream_t`` as a number; 0 is the default stream.
+        mounting: How the camera hangs, as for ``Preprocessor``.
 
     Raises:
         UsageError: E110 an argument is none of these.
@@ -42,13 +48,17 @@ class CudaPreprocessor:
         matrix: Matrix = "bt601",
         range: Range = "limited",
         stream: Any = 0,
+        mounting: Mounting = _UPRIGHT,
     ) -> None:
         self.spec = spec
         self.source_format = source_format
         self.stream = stream_number(stream)
-        self._plan = _core.PreprocessPlan(spec, source_format, matrix, range)
+        self.mounting = mounting
+        self._plan = _core.PreprocessPlan(
+            spec, source_format, matrix, range, mounting.rotate, mounting.flip
+        )
 
-    def into(self, pixels: Any, out: Any) -> None:
+    def into(self, pixels: Any, out: Any, rois: Sequence[Region] | None = None) -> None:
         """Begin to write the network's input for one picture, or for a batch, into ``out``.
 
         Args:
@@ -58,9 +68,12 @@ class CudaPreprocessor:
             out: Such an array, contiguous, of type ``spec.dtype`` and of shape ``spec.shape``, with
                 the number of pictures in place of 1; must not overlap ``pixels``. All arrays must
                 live until the stream has done the work.
+            rois: One region for each picture; None: all of each.
 
         Raises:
-            UsageError: E110 an array has another shape, type or size, or lies elsewhere; or CUDA
+            UsageError: E110 an array or a region has another shape, type or size, or lies elsewhere; or CUDA
                 refuses the launch.
         """
-        _core.preprocess_cuda(self._plan, pixels, out, self.stream)
+        _core.preprocess_cuda(
+            self._plan, pixels, out, self.stream, None if rois is None else list(rois)
+        )

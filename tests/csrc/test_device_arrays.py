@@ -13,6 +13,7 @@ import pytest
 from edgedl import ImageSpec
 from edgedl.engines.driver import gpu_problem
 from edgedl.errors import UsageError
+from edgedl.frame import Mounting
 from edgedl.runtime.device_array import DeviceArrayView, stream_number
 from edgedl.runtime.postprocess_cuda import (
     CudaNms,
@@ -73,6 +74,19 @@ def test_a_picture_and_a_batch_reach_the_launch(stride: int) -> None:
     launches(lambda: pre.into(picture, out_like()))
     launches(lambda: pre.into([picture, picture], out_like(2)))
     launches(lambda: pre.into(picture, out_like(strides=None)))
+
+
+def test_regions_of_turned_pictures_reach_the_launch() -> None:
+    pre = CudaPreprocessor(SPEC, mounting=Mounting(rotate=90, flip="vertical"))
+    picture = gpu_like(np.zeros((8, 5, 3), np.uint8))
+    launches(lambda: pre.into(picture, out_like(), [(1, 2, 4, 6)]))
+    launches(lambda: pre.into([picture] * 2, out_like(2), ((0, 0, 5, 8), (4, 7, 1, 1))))
+    with pytest.raises(UsageError, match=r"a region .* must lie in the picture of width 5"):
+        pre.into(picture, out_like(), [(1, 2, 5, 6)])
+    with pytest.raises(UsageError, match=r"one region for each picture; got 1 regions for 2"):
+        pre.into([picture] * 2, out_like(2), [(0, 0, 1, 1)])
+    with pytest.raises(UsageError, match=r"rotate must be one of 0, 90, 180, 270; got 45"):
+        CudaPreprocessor(SPEC, mounting=Mounting(rotate=45))
 
 
 def test_planes_reach_the_launch() -> None:
