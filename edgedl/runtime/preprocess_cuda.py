@@ -71,9 +71,8 @@ class CudaPreprocessor:
             rois: One region for each picture; None: all of each.
 
         Raises:
-            UsageError: E110 an array or a region has another shape, type or size, or lies elsewhere; or CUDA
-                refuses the launch.
+            UsageError: E110 an array or a region has another shape, type or size, or lies
+                elsewhere; or CUDA refuses the launch.
         """
-        _core.preprocess_cuda(
-            self._plan, pixels, out, self.stream, None if rois is None else list(rois)
-        )
+        regions = None if rois is None else list(rois)
+        _core.preprocess_cuda(self._plan, pixels, out, self.stream, regions)
