@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <vector>
 
 #include "bindings/arrays.h"
 #include "core/error.h"
@@ -83,9 +84,11 @@ void run(const py::object& logits, const py::object& history, const py::object& 
                      no_repeat,
                      may_end,
                      penalty};
-  const BeamsBefore before{data_of<float>(in), data_of<std::int64_t>(past),
-                           data_of<std::int64_t>(rows), data_of<double>(log_probs),
-                           data_of<double>(scores)};
+  // a copy of what was checked: without the GIL another thread may write into the array
+  const std::vector<std::int64_t> places(data_of<std::int64_t>(rows),
+                                         data_of<std::int64_t>(rows) + rows.size());
+  const BeamsBefore before{data_of<float>(in), data_of<std::int64_t>(past), places.data(),
+                           data_of<double>(log_probs), data_of<double>(scores)};
   const py::gil_scoped_release unlocked;
   if (emulated_order < 0) {
     beam_step_cpu(job, before, after);
