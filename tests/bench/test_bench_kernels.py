@@ -158,6 +158,30 @@ def test_the_chosen_target_stays() -> None:
     _core.set_cpu_target(before)
 
 
+def test_what_is_drawn_over_is_restored_before_each_call(milliseconds: dict[str, float]) -> None:
+    def draw(values: np.ndarray) -> np.ndarray:
+        milliseconds["ms"] += 2
+        values += 1
+        return values
+
+    def restore(values: np.ndarray) -> None:
+        milliseconds["ms"] += 5  # which nobody is charged for
+        values[:] = np.arange(8)
+
+    inputs = [np.full(8, np.nan, np.float32) for _ in range(3)]
+    right = same_bits(lambda _drawn: np.arange(1, 9, dtype=np.float32))
+    trial = Trial(
+        inputs=inputs,
+        ours=Contender(draw, right),
+        others={"rival": Contender(draw, right)},
+        restore=restore,
+    )
+    case = Case(name="tiny", what="+ 1", checked_against="", make=lambda _set_mib: trial)
+    result = run_case(case, rounds=3)
+    assert result["check"] == "ok"
+    assert {times["max_ms"] for times in result["contenders"].values()} == {2}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("case", all_cases(), ids=lambda case: case.name)
 def test_every_case_is_right_and_measures_something(case: Case) -> None:

@@ -79,6 +79,8 @@ class Trial:
         opencv: Names of those of them of which the fastest is ``BEST``.
         bytes: Read and written by one call that does no more than it must; 0 if not declared.
         repeats: Calls in one measurement; above 1 for what takes less than a few microseconds.
+        restore: Makes an input again what it was, before each call and not timed; for what
+            draws into its input. It goes with ``repeats`` of 1.
     """
 
     inputs: Sequence[Any]
@@ -87,6 +89,7 @@ class Trial:
     opencv: tuple[str, ...] = ()
     bytes: int = 0
     repeats: int = 1
+    restore: Call | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,9 +21,11 @@ import cv2
 import edgedl
 from edgedl import _core
 from edgedl.bench.kernels.case import BEST, LIMIT, OURS, Bound, Case, Contender, Trial
+from edgedl.bench.kernels.drawing import drawing_cases
 from edgedl.bench.kernels.kornia import kornia_version
 from edgedl.bench.kernels.outputs import output_cases
 from edgedl.bench.kernels.pictures import picture_cases
+from edgedl.bench.kernels.steps import step_cases
 from edgedl.errors import UsageError
 from edgedl.options import suggest
 from edgedl.timing import machine_facts, ratio, summary
@@ -64,7 +66,7 @@ class KernelBenchOptions:
 
 def all_cases() -> list[Case]:
     """Return every case, in the order of the table."""
-    return [*picture_cases(), *output_cases()]
+    return [*picture_cases(), *output_cases(), *step_cases(), *drawing_cases()]
 
 
 def bench_kernels(
@@ -159,8 +161,10 @@ def _first_problem(trial: Trial, contenders: Mapping[str, tuple[str, Contender]]
         if contender.check is None:
             continue
         _core.set_cpu_target(target)
-        contender.call(trial.inputs[-1])  # what it leaves is wrong for the first input
-        if problem := contender.check(contender.call(trial.inputs[0]), trial.inputs[0]):
+        for given in (trial.inputs[-1], trial.inputs[0]):  # what one leaves is wrong for the other
+            _restore(trial, given)
+            result = contender.call(given)
+        if problem := contender.check(result, trial.inputs[0]):
             return f"{name}: {problem}"
     return None
 
@@ -176,10 +180,17 @@ def time_in_turn(
         for name in order.sample(list(contenders), len(contenders)):
             target, contender = contenders[name]
             _core.set_cpu_target(target)
-            took = _time(contender, next(inputs), trial.repeats)
+            given = next(inputs)
+            _restore(trial, given)
+            took = _time(contender, given, trial.repeats)
             if index >= WARMUP:
                 times[name].append(took)
     return times
+
+
+def _restore(trial: Trial, given: Any) -> None:
+    if trial.restore is not None:
+        trial.restore(given)
 
 
 def _time(contender: Contender, given: Any, repeats: int) -> float:
