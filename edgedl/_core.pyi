@@ -113,6 +113,27 @@ def beam_step(
 ) -> None:
     """Run the kernel, see ``csrc/kernels/beam_step.h``; ``emulated_order`` as above."""
 
+def beam_step_cuda(
+    logits: object,
+    history: object,
+    row: object,
+    log_prob: object,
+    score: object,
+    parent: object,
+    token: object,
+    new_log_prob: object,
+    new_score: object,
+    workspace: object,
+    *,
+    end: int,
+    no_repeat: int,
+    may_end: bool,
+    penalty: float,
+    stream: int,
+) -> None:
+    """Queue the kernels for arrays on a GPU. Not yet run on a GPU."""
+
+def beam_step_workspace_bytes(rows: int, beams: int) -> int: ...
 def denormalize_cuda(
     images: object,
     out: object,
@@ -166,6 +187,20 @@ def frame_difference(
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Return blurred and changed; see ``csrc/kernels/frame_difference.h``."""
 
+def frame_difference_cuda(
+    pixels: object,
+    previous: object,
+    blurred: object,
+    changed: object,
+    workspace: object,
+    box: int,
+    weights: tuple[int, int, int],
+    threshold: int,
+    dilate: int,
+    stream: int,
+) -> None:
+    """Queue the kernels for arrays on a GPU. Not yet run on a GPU."""
+
 class LstmStep:
     """The weights of a decoder's step, checked; see ``csrc/kernels/lstm_step.h``."""
 
@@ -214,4 +249,25 @@ def overlay_heat(
     colors: object,
     alpha: int,
     emulated_order: int = -1,
+) -> None: ...
+def overlay_boxes_cuda(
+    picture: object, boxes: object, colors: object, thickness: int, alpha: int, stream: int
+) -> None:
+    """Queue the kernel for arrays on a GPU, as the next two. Not yet run on a GPU."""
+
+def overlay_mask_cuda(
+    picture: object,
+    mask: object,
+    at_xy: tuple[int, int],
+    color: tuple[int, int, int],
+    alpha: int,
+    stream: int,
+) -> None: ...
+def overlay_heat_cuda(
+    picture: object,
+    heat: object,
+    xywh: tuple[int, int, int, int],
+    colors: object,
+    alpha: int,
+    stream: int,
 ) -> None: ...

@@ -108,6 +108,14 @@ void Arrays::require_apart(const ArrayView& in, const ArrayView& out) const {
           "out must not overlap the input; got arrays that share memory");
 }
 
+void Arrays::require_all_apart(std::initializer_list<ArrayView> ins,
+                               std::initializer_list<ArrayView> outs) const {
+  for (const ArrayView* out = outs.begin(); out != outs.end(); ++out) {
+    for (const ArrayView& in : ins) require_apart(in, *out);
+    for (const ArrayView* other = outs.begin(); other != out; ++other) require_apart(*other, *out);
+  }
+}
+
 ArrayView HostArrays::view(const char* rule, const py::handle& value) {
   require(py::isinstance<py::array>(value), operation(), rule, "; got ", describe(value),
           DeviceHint{operation(), value});

@@ -35,6 +35,11 @@ std::ostream& operator<<(std::ostream& out, const ArrayView& view);
 
 std::string strides_of(const ArrayView& view);  // "(6, 2)"
 
+template <class T>
+T* pointer_to(const ArrayView& view) {
+  return reinterpret_cast<T*>(view.data);
+}
+
 // Reads the arrays of one call.
 class Arrays {
  public:
@@ -56,6 +61,9 @@ class Arrays {
                        std::initializer_list<pybind11::ssize_t> shape);
   // Throws Error if the memory of both overlaps.
   void require_apart(const ArrayView& in, const ArrayView& out) const;
+  // Throws Error if one of `outs` shares memory with one of `ins` or with another of `outs`.
+  void require_all_apart(std::initializer_list<ArrayView> ins,
+                         std::initializer_list<ArrayView> outs) const;
   // What makes a copy that fits, as the end of an error.
   virtual const char* copy_hint() const = 0;
 

@@ -149,6 +149,16 @@ ArrayView DeviceArrays::view(const char* rule, const py::handle& value) {
   return found;
 }
 
+ArrayView DeviceArrays::workspace(const py::handle& value, std::size_t bytes) {
+  const ArrayView found =
+      packed_out("workspace must be a contiguous, writable uint8 array", value, "uint8", {kAny});
+  require(static_cast<std::size_t>(found.shape[0]) >= bytes, operation(),
+          "workspace must have at least ", bytes, " bytes; got ", found);
+  require(reinterpret_cast<std::uintptr_t>(found.data) % 8 == 0, operation(),
+          "workspace must be aligned to 8 bytes; got address ", static_cast<void*>(found.data));
+  return found;
+}
+
 ArrayView DeviceArrays::from_dlpack(const char* rule, const py::handle& value) {
   const py::object capsule = capsule_of(value, reinterpret_cast<std::uintptr_t>(stream_));
   ArrayView found{};

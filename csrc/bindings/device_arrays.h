@@ -21,6 +21,9 @@ class DeviceArrays final : public Arrays {
   // calling thread's.
   ArrayView view(const char* rule, const pybind11::handle& value) override;
 
+  // A packed, writable uint8 array of at least so many bytes, aligned to 8.
+  ArrayView workspace(const pybind11::handle& value, std::size_t bytes);
+
   CUstream_st* stream() const { return stream_; }
   const char* copy_hint() const override { return "a contiguous copy fits"; }
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "bindings/arrays.h"
+#include "bindings/device_arrays.h"
 #include "core/error.h"
 #include "kernels/frame_difference.h"
 
@@ -15,75 +16,92 @@ namespace py = pybind11;
 namespace edgedl {
 namespace {
 
-constexpr const char* kOperation = "frame_difference";
-
 // A picture whose rows may be padded, and whose pixels may not.
-py::array checked_picture(const py::object& value) {
+ArrayView picture_of(Arrays& arrays, const py::object& pixels) {
   constexpr const char* kRule =
       "pixels must be uint8, (H, W) or (H, W, C) with C in 1..3, without gaps in a row";
-  require(py::isinstance<py::array>(value), kOperation, kRule, "; got ", describe(value));
-  py::array array = py::reinterpret_borrow<py::array>(value);
-  const py::ssize_t axes = array.ndim();
-  const py::ssize_t channels = axes == 3 ? array.shape(2) : 1;
-  require(array.dtype().equal(py::dtype("uint8")) && (axes == 2 || axes == 3) && channels >= 1 &&
-              channels <= 3,
-          kOperation, kRule, "; got ", describe(value));
-  const bool is_dense = array.strides(1) == channels && (axes == 2 || array.strides(2) == 1);
-  require(is_dense, kOperation, kRule, "; got strides ",
-          py::str(array.attr("strides")).cast<std::string>());
-  return array;
+  const ArrayView view = arrays.view(kRule, pixels);
+  const py::ssize_t channels = view.ndim == 3 ? view.shape[2] : 1;
+  require(view.is_uint8() && (view.ndim == 2 || view.ndim == 3) && channels >= 1 && channels <= 3,
+          arrays.operation(), kRule, "; got ", view);
+  const bool is_dense = view.strides[1] == channels && (view.ndim == 2 || view.strides[2] == 1);
+  require(is_dense, arrays.operation(), kRule, "; got strides ", strides_of(view));
+  require(std::max(view.shape[0], view.shape[1]) <= 1 << 15, arrays.operation(),
+          "sides must be at most 32768; got ", view);
+  return view;
 }
 
-py::tuple run(const py::object& pixels, const py::object& previous, int box,
-              const std::array<int, 3>& weights, int threshold, int dilate, int emulated_order) {
-  const py::array picture = checked_picture(pixels);
-  const py::ssize_t height = picture.shape(0), width = picture.shape(1);
-  const py::ssize_t shorter = std::min(height, width);
-  require(std::max(height, width) <= 1 << 15, kOperation, "sides must be at most 32768; got ",
-          describe(pixels));
-  require(box >= 1 && box <= std::min<py::ssize_t>(kLongestBox, shorter), kOperation,
-          "box must be in 1..", kLongestBox, " and fit the picture; got ", box, " for ",
-          describe(pixels));
-  require(threshold >= 0 && threshold <= 255, kOperation, "threshold must be in 0..255; got ",
-          threshold);
-  require(dilate >= 0 && dilate <= 64, kOperation, "dilate must be in 0..64; got ", dilate);
+FrameDifference job_of(const Arrays& arrays, const ArrayView& picture, int box,
+                       const std::array<int, 3>& weights, int threshold, int dilate) {
+  const py::ssize_t height = picture.shape[0], width = picture.shape[1];
+  require(box >= 1 && box <= std::min<py::ssize_t>({kLongestBox, height, width}),
+          arrays.operation(), "box must be in 1..", kLongestBox, " and fit the picture; got ", box,
+          " for ", picture);
+  require(threshold >= 0 && threshold <= 255, arrays.operation(),
+          "threshold must be in 0..255; got ", threshold);
+  require(dilate >= 0 && dilate <= 64, arrays.operation(), "dilate must be in 0..64; got ", dilate);
   FrameDifference job{static_cast<int>(height),
                       static_cast<int>(width),
-                      picture.ndim() == 3 ? static_cast<int>(picture.shape(2)) : 1,
+                      picture.ndim == 3 ? static_cast<int>(picture.shape[2]) : 1,
                       box,
                       {},
                       threshold,
                       dilate,
-                      picture.strides(0)};
+                      picture.strides[0]};
   int total = 0;
   for (int c = 0; c < job.channels; ++c) {
-    require(weights[c] >= 0 && weights[c] <= 1 << 15, kOperation,
+    require(weights[c] >= 0 && weights[c] <= 1 << 15, arrays.operation(),
             "weights must be in 0..32768; got ", weights[c]);
     total += job.weights[c] = weights[c];
   }
-  require(total == 1 << 15, kOperation, "weights must add up to 32768; got ", total);
+  require(total == 1 << 15, arrays.operation(), "weights must add up to 32768; got ", total);
+  return job;
+}
 
-  const py::ssize_t h = height / box, w = width / box;
-  const std::uint8_t* before = nullptr;
-  if (!previous.is_none()) {
-    before = static_cast<const std::uint8_t*>(
-        checked_array(kOperation,
-                      "previous must be a contiguous uint8 array of the reduced picture's shape",
-                      previous, "uint8", {h, w})
-            .data());
-  }
+// None is a view at address 0.
+ArrayView previous_of(Arrays& arrays, const py::object& previous, const FrameDifference& job) {
+  if (previous.is_none()) return {};
+  return arrays.packed("previous must be a contiguous uint8 array of the reduced picture's shape",
+                       previous, "uint8", {job.height / job.box, job.width / job.box});
+}
+
+py::tuple run(const py::object& pixels, const py::object& previous, int box,
+              const std::array<int, 3>& weights, int threshold, int dilate, int emulated_order) {
+  HostArrays arrays("frame_difference");
+  const ArrayView picture = picture_of(arrays, pixels);
+  const FrameDifference job = job_of(arrays, picture, box, weights, threshold, dilate);
+  const ArrayView before = previous_of(arrays, previous, job);
+  const py::ssize_t h = job.height / box, w = job.width / box;
   py::array_t<std::uint8_t> blurred({h, w}), changed({h, w});
-  const auto* src = static_cast<const std::uint8_t*>(picture.data());
   std::uint8_t *now = blurred.mutable_data(), *differs = changed.mutable_data();
   {
     const py::gil_scoped_release unlocked;
     if (emulated_order < 0) {
-      frame_difference_cpu(job, src, before, now, differs);
+      frame_difference_cpu(job, picture.data, before.data, now, differs);
     } else {
-      frame_difference_emulated(job, src, before, now, differs, emulated_order);
+      frame_difference_emulated(job, picture.data, before.data, now, differs, emulated_order);
     }
   }
   return py::make_tuple(blurred, changed);
+}
+
+void run_cuda(const py::object& pixels, const py::object& previous, const py::object& blurred,
+              const py::object& changed, const py::object& workspace, int box,
+              const std::array<int, 3>& weights, int threshold, int dilate, std::uintptr_t stream) {
+  DeviceArrays arrays("frame_difference_cuda", stream);
+  const ArrayView picture = picture_of(arrays, pixels);
+  const FrameDifference job = job_of(arrays, picture, box, weights, threshold, dilate);
+  const ArrayView before = previous_of(arrays, previous, job);
+  const py::ssize_t h = job.height / box, w = job.width / box;
+  constexpr const char* kRule =
+      "out must be contiguous, writable uint8 arrays of the reduced picture's shape";
+  const ArrayView now = arrays.packed_out(kRule, blurred, "uint8", {h, w});
+  const ArrayView differs = arrays.packed_out(kRule, changed, "uint8", {h, w});
+  const ArrayView space = arrays.workspace(workspace, static_cast<std::size_t>(2 * h * w));
+  arrays.require_all_apart({picture, before}, {now, differs, space});
+  const py::gil_scoped_release unlocked;
+  frame_difference_cuda(job, picture.data, before.data, now.data, differs.data, space.data,
+                        arrays.stream());
 }
 
 }  // namespace
@@ -92,6 +110,9 @@ void bind_frame_difference(py::module_& m) {
   m.def("frame_difference", &run, py::arg("pixels"), py::arg("previous"), py::arg("box"),
         py::arg("weights"), py::arg("threshold"), py::arg("dilate"),
         py::arg("emulated_order") = -1);
+  m.def("frame_difference_cuda", &run_cuda, py::arg("pixels"), py::arg("previous"),
+        py::arg("blurred"), py::arg("changed"), py::arg("workspace"), py::arg("box"),
+        py::arg("weights"), py::arg("threshold"), py::arg("dilate"), py::arg("stream"));
 }
 
 }  // namespace edgedl

@@ -8,6 +8,7 @@
 
 #include "bindings/array_view.h"
 #include "bindings/arrays.h"
+#include "bindings/device_arrays.h"
 #include "core/error.h"
 #include "kernels/overlay.h"
 
@@ -17,6 +18,7 @@ namespace edgedl {
 namespace {
 
 constexpr int kLongestSide = 1 << 15;
+constexpr int kMostBoxes = 1 << 30;
 
 struct CanvasView {
   Canvas canvas;
@@ -46,22 +48,36 @@ void require_alpha(const Arrays& arrays, int alpha) {
 }
 
 template <class Job>
-void draw(const Canvas& canvas, const Job& job, int emulated_order) {
+struct Drawing {
+  Canvas canvas;
+  Job job;
+};
+
+// `emulated_order` < 0 means the CPU's own code.
+template <class Job>
+void draw(const Drawing<Job>& drawing, int emulated_order) {
   const py::gil_scoped_release unlocked;
-  if (canvas.height == 0 || canvas.width == 0) return;
+  if (drawing.canvas.height == 0 || drawing.canvas.width == 0) return;
   if (emulated_order < 0) {
-    overlay_cpu(canvas, job);
+    overlay_cpu(drawing.canvas, drawing.job);
   } else {
-    overlay_emulated(canvas, job, emulated_order);
+    overlay_emulated(drawing.canvas, drawing.job, emulated_order);
   }
 }
 
-void boxes(const py::object& picture, const py::object& corners, const py::object& colors,
-           int thickness, int alpha, int emulated_order) {
-  HostArrays arrays("overlay_boxes");
+template <class Job>
+void draw_cuda(const Drawing<Job>& drawing, CUstream_st* stream) {
+  const py::gil_scoped_release unlocked;
+  if (drawing.canvas.height == 0 || drawing.canvas.width == 0) return;
+  overlay_cuda(drawing.canvas, drawing.job, stream);
+}
+
+Drawing<OverlayBoxes> boxes_on(Arrays& arrays, const py::object& picture, const py::object& corners,
+                               const py::object& colors, int thickness, int alpha) {
   const CanvasView to = canvas_of(arrays, picture);
   const ArrayView box =
       arrays.packed("boxes must be a contiguous (K, 4) int32 array", corners, "int32", {kAny, 4});
+  require(box.shape[0] <= kMostBoxes, arrays.operation(), "boxes must be at most 2^30; got ", box);
   const ArrayView color =
       arrays.packed("colors must be a contiguous uint8 array with a row of 3 for each box", colors,
                     "uint8", {box.shape[0], 3});
@@ -72,12 +88,24 @@ void boxes(const py::object& picture, const py::object& corners, const py::objec
   const OverlayBoxes job{static_cast<int>(box.shape[0]),
                          reinterpret_cast<const std::int32_t*>(box.data), color.data, thickness,
                          alpha};
-  draw(to.canvas, job, emulated_order);
+  return {to.canvas, job};
 }
 
-void mask(const py::object& picture, const py::object& coverage, std::array<int, 2> at_xy,
-          const std::array<std::uint8_t, 3>& color, int alpha, int emulated_order) {
-  HostArrays arrays("overlay_mask");
+void boxes(const py::object& picture, const py::object& corners, const py::object& colors,
+           int thickness, int alpha, int emulated_order) {
+  HostArrays arrays("overlay_boxes");
+  draw(boxes_on(arrays, picture, corners, colors, thickness, alpha), emulated_order);
+}
+
+void boxes_cuda(const py::object& picture, const py::object& corners, const py::object& colors,
+                int thickness, int alpha, std::uintptr_t stream) {
+  DeviceArrays arrays("overlay_boxes_cuda", stream);
+  draw_cuda(boxes_on(arrays, picture, corners, colors, thickness, alpha), arrays.stream());
+}
+
+Drawing<OverlayMask> mask_on(Arrays& arrays, const py::object& picture, const py::object& coverage,
+                             std::array<int, 2> at_xy, const std::array<std::uint8_t, 3>& color,
+                             int alpha) {
   const CanvasView to = canvas_of(arrays, picture);
   const ArrayView from = arrays.packed("mask must be a contiguous (h, w) uint8 array", coverage,
                                        "uint8", {kAny, kAny});
@@ -90,12 +118,23 @@ void mask(const py::object& picture, const py::object& coverage, std::array<int,
       from.data,
       {color[0], color[1], color[2]},
       alpha};
-  draw(to.canvas, job, emulated_order);
+  return {to.canvas, job};
 }
 
-void heat(const py::object& picture, const py::object& values, std::array<int, 4> xywh,
-          const py::object& colors, int alpha, int emulated_order) {
-  HostArrays arrays("overlay_heat");
+void mask(const py::object& picture, const py::object& coverage, std::array<int, 2> at_xy,
+          const std::array<std::uint8_t, 3>& color, int alpha, int emulated_order) {
+  HostArrays arrays("overlay_mask");
+  draw(mask_on(arrays, picture, coverage, at_xy, color, alpha), emulated_order);
+}
+
+void mask_cuda(const py::object& picture, const py::object& coverage, std::array<int, 2> at_xy,
+               const std::array<std::uint8_t, 3>& color, int alpha, std::uintptr_t stream) {
+  DeviceArrays arrays("overlay_mask_cuda", stream);
+  draw_cuda(mask_on(arrays, picture, coverage, at_xy, color, alpha), arrays.stream());
+}
+
+Drawing<OverlayHeat> heat_on(Arrays& arrays, const py::object& picture, const py::object& values,
+                             std::array<int, 4> xywh, const py::object& colors, int alpha) {
   const CanvasView to = canvas_of(arrays, picture);
   const ArrayView from = arrays.packed("heat must be a contiguous (h, w) float32 array", values,
                                        "float32", {kAny, kAny});
@@ -117,7 +156,19 @@ void heat(const py::object& picture, const py::object& values, std::array<int, 4
                         reinterpret_cast<const float*>(from.data),
                         table.data,
                         alpha};
-  draw(to.canvas, job, emulated_order);
+  return {to.canvas, job};
+}
+
+void heat(const py::object& picture, const py::object& values, std::array<int, 4> xywh,
+          const py::object& colors, int alpha, int emulated_order) {
+  HostArrays arrays("overlay_heat");
+  draw(heat_on(arrays, picture, values, xywh, colors, alpha), emulated_order);
+}
+
+void heat_cuda(const py::object& picture, const py::object& values, std::array<int, 4> xywh,
+               const py::object& colors, int alpha, std::uintptr_t stream) {
+  DeviceArrays arrays("overlay_heat_cuda", stream);
+  draw_cuda(heat_on(arrays, picture, values, xywh, colors, alpha), arrays.stream());
 }
 
 }  // namespace
@@ -129,6 +180,12 @@ void bind_overlay(py::module_& m) {
         py::arg("color"), py::arg("alpha"), py::arg("emulated_order") = -1);
   m.def("overlay_heat", &heat, py::arg("picture"), py::arg("heat"), py::arg("xywh"),
         py::arg("colors"), py::arg("alpha"), py::arg("emulated_order") = -1);
+  m.def("overlay_boxes_cuda", &boxes_cuda, py::arg("picture"), py::arg("boxes"), py::arg("colors"),
+        py::arg("thickness"), py::arg("alpha"), py::arg("stream"));
+  m.def("overlay_mask_cuda", &mask_cuda, py::arg("picture"), py::arg("mask"), py::arg("at_xy"),
+        py::arg("color"), py::arg("alpha"), py::arg("stream"));
+  m.def("overlay_heat_cuda", &heat_cuda, py::arg("picture"), py::arg("heat"), py::arg("xywh"),
+        py::arg("colors"), py::arg("alpha"), py::arg("stream"));
 }
 
 }  // namespace edgedl

@@ -3,7 +3,6 @@
 
 #include <cmath>
 #include <cstdint>
-#include <initializer_list>
 
 #include "bindings/arrays.h"
 #include "bindings/device_arrays.h"
@@ -18,33 +17,6 @@ namespace edgedl {
 namespace {
 
 constexpr py::ssize_t kMost = 1 << 30;
-
-template <class T>
-T* pointer_to(const ArrayView& view) {
-  return reinterpret_cast<T*>(view.data);
-}
-
-// A packed uint8 array of at least so many bytes, aligned to 8.
-ArrayView workspace_of(Arrays& arrays, const py::object& workspace, std::size_t bytes) {
-  const ArrayView view = arrays.packed_out("workspace must be a contiguous, writable uint8 array",
-                                           workspace, "uint8", {kAny});
-  require(static_cast<std::size_t>(view.shape[0]) >= bytes, arrays.operation(),
-          "workspace must have at least ", bytes, " bytes; got ", view);
-  require(reinterpret_cast<std::uintptr_t>(view.data) % 8 == 0, arrays.operation(),
-          "workspace must be aligned to 8 bytes; got address ", static_cast<void*>(view.data));
-  return view;
-}
-
-// Throws Error if any of `outs` shares memory with one of `ins` or with another of `outs`.
-void require_all_apart(const Arrays& arrays, std::initializer_list<ArrayView> ins,
-                       std::initializer_list<ArrayView> outs) {
-  for (const ArrayView* out = outs.begin(); out != outs.end(); ++out) {
-    for (const ArrayView& in : ins) arrays.require_apart(in, *out);
-    for (const ArrayView* other = outs.begin(); other != out; ++other) {
-      arrays.require_apart(*other, *out);
-    }
-  }
-}
 
 Nms nms_job(const char* operation, py::ssize_t boxes, float iou_threshold, float score_threshold,
             int max_candidates) {
@@ -78,8 +50,8 @@ void run_nms(const py::object& boxes, const py::object& scores, const py::object
   require(chosen.shape[0] <= kMost, arrays.operation(), "kept must be shorter; got ", chosen);
   const Nms job = nms_job(arrays.operation(), size, iou_threshold, score_threshold,
                           static_cast<int>(chosen.shape[0]));
-  const ArrayView space = workspace_of(arrays, workspace, nms_workspace_bytes(job));
-  require_all_apart(arrays, {corners, values, group}, {chosen, number, space});
+  const ArrayView space = arrays.workspace(workspace, nms_workspace_bytes(job));
+  arrays.require_all_apart({corners, values, group}, {chosen, number, space});
   const py::gil_scoped_release unlocked;
   nms_cuda(job, pointer_to<const float>(corners), pointer_to<const float>(values),
            pointer_to<const std::int32_t>(group), space.data, pointer_to<std::int32_t>(chosen),
@@ -109,7 +81,7 @@ void run_best_class(const py::object& predictions, const py::object& scores,
                         "float32", {anchors});
   const ArrayView which = arrays.packed_out(
       "classes must be a contiguous, writable (anchors,) int32 array", classes, "int32", {anchors});
-  require_all_apart(arrays, {src}, {score, which});
+  arrays.require_all_apart({src}, {score, which});
   const BestClass job{
       static_cast<int>(anchors), static_cast<int>(values), first_class, objectness, threshold,
       anchors_are_rows};
@@ -140,8 +112,8 @@ void run_softmax_top_k(const py::object& logits, const py::object& probabilities
   const ArrayView places =
       arrays.packed_out("indices must be a contiguous, writable (N, K) int64 array", indices,
                         "int64", {in.shape[0], out.shape[1]});
-  const ArrayView space = workspace_of(arrays, workspace, softmax_top_k_scratch_bytes(job));
-  require_all_apart(arrays, {in}, {out, places, space});
+  const ArrayView space = arrays.workspace(workspace, softmax_top_k_scratch_bytes(job));
+  arrays.require_all_apart({in}, {out, places, space});
   const py::gil_scoped_release unlocked;
   softmax_top_k_cuda(job, pointer_to<const float>(in), pointer_to<float>(out),
                      pointer_to<std::int64_t>(places), space.data, arrays.stream());

@@ -17,8 +17,8 @@
 // the larger logit, then the lower token. No candidates are: tokens of probability 0; `end` unless
 // may_end; tokens that would repeat `no_repeat` tokens in a row (0: none). Probabilities are not
 // shared out anew among those left. Places without a candidate get their own place as parent, `end`
-// and -inf. Of a search that has a row with a NaN or whose largest logit is not finite, parent and
-// token are -1, log_prob and score NaN. Outputs must not overlap inputs.
+// and -inf. Of a search that has a row beyond R - 1, or one with a NaN or whose largest logit is
+// not finite, parent and token are -1, log_prob and score NaN. Outputs must not overlap inputs.
 #pragma once
 
 #include <cstddef>

@@ -48,16 +48,20 @@ EDGEDL_HD void step_search(const BeamStep& job, const BeamsBefore& before, const
   const std::int64_t first = static_cast<std::int64_t>(search) * job.beams;
   double* const spent = scratch.spent;
   int* const taken = scratch.taken;
-  bool is_finite = true;
+  bool is_usable = true;
   for (int b = 0; b < job.beams; ++b) {
     const std::int64_t row = before.row[first + b];
     taken[b] = 0;
     spent[b] = before.log_prob[first + b];
     if (row < 0) continue;
-    is_finite = is_finite && sums[row].sum >= 1.0f;
-    spent[b] -= log_of_sum(sums[row].sum);
+    is_usable = is_usable && row < job.rows && sums[row].sum >= 1.0f;
+    if (is_usable) spent[b] -= log_of_sum(sums[row].sum);
   }
-  for (int place = 0; place < job.beams; ++place) {
+  for (int place = 0; place < job.beams && !is_usable; ++place) {
+    after.parent[first + place] = after.token[first + place] = -1;
+    after.log_prob[first + place] = after.score[first + place] = NAN;
+  }
+  for (int place = 0; place < job.beams && is_usable; ++place) {
     std::int64_t parent = place, token = job.end;
     double log_prob = -INFINITY, score = -INFINITY;
     bool found = false;
@@ -82,10 +86,10 @@ EDGEDL_HD void step_search(const BeamStep& job, const BeamsBefore& before, const
       score = next_score;
     }
     if (found) ++taken[parent];
-    after.parent[first + place] = is_finite ? parent : -1;
-    after.token[first + place] = is_finite ? token : -1;
-    after.log_prob[first + place] = is_finite ? log_prob : NAN;
-    after.score[first + place] = is_finite ? score : NAN;
+    after.parent[first + place] = parent;
+    after.token[first + place] = token;
+    after.log_prob[first + place] = log_prob;
+    after.score[first + place] = score;
   }
 }
 

@@ -70,6 +70,70 @@ def softmax_top_k_cuda(
     _core.softmax_top_k_cuda(logits, probabilities, indices, workspace, number)
 
 
+def beam_step_workspace_bytes(rows: int, beams: int) -> int:
+    """Return how many bytes of workspace ``CudaBeamStep`` needs for R rows and B beams."""
+    return _core.beam_step_workspace_bytes(rows, beams)
+
+
+class CudaBeamStep:
+    """One step of beam searches on a GPU; see ``csrc/kernels/beam_step.h``.
+
+    Args:
+        end: The token that completes a hypothesis.
+        no_repeat: So many tokens in a row must not come twice; 0 allows all.
+        may_end: Whether ``end`` may be taken.
+        penalty: A score is the log-probability over this; above 0.
+        stream: In whose order the work is done; 0 is the default stream.
+    """
+
+    def __init__(
+        self,
+        end: int,
+        *,
+        no_repeat: int = 0,
+        may_end: bool = True,
+        penalty: float = 1.0,
+        stream: Any = 0,
+    ) -> None:
+        self.end = end
+        self.no_repeat = no_repeat
+        self.may_end = may_end
+        self.penalty = penalty
+        self.stream = stream_number(stream)
+
+    def into(
+        self,
+        before: tuple[Any, Any, Any, Any, Any],
+        after: tuple[Any, Any, Any, Any],
+        workspace: Any,
+    ) -> None:
+        """Begin to choose how G searches of B hypotheses each go on.
+
+        Args:
+            before: All contiguous: float32 logits (R, V) and int64 tokens (R, T) of the hypotheses
+                that are still written; int64 rows of these (G, B), -1 for what is complete;
+                float64 log-probabilities (G, B), -inf where there is none; float64 scores (G, B).
+            after: All contiguous, (G, B), best first: int64 places that go on, int64 tokens they
+                go on with, float64 log-probabilities and scores. A search with a row that is not
+                there, or with logits that are NaN or infinite, becomes -1 and NaN.
+            workspace: uint8, of ``beam_step_workspace_bytes(R, B)`` or more, aligned to 8.
+
+        Raises:
+            UsageError: E110 an array has another type or shape, or lies elsewhere, or a number is
+                out of its range.
+        """
+        _core.beam_step_cuda(
+            *before,
+            *after,
+            workspace,
+            end=self.end,
+            no_repeat=self.no_repeat,
+            may_end=self.may_end,
+            penalty=self.penalty,
+            stream=self.stream,
+        )
+
+
 def nms_workspace_bytes(boxes: int, max_candidates: int) -> int:
     """Return how many bytes of workspace ``nms_cuda`` needs for so many boxes."""
     return _core.nms_workspace_bytes(boxes, max_candidates)

@@ -176,6 +176,21 @@ def test_searches_that_mean_nothing_are_marked_and_others_are_not(bad: float) ->
     assert (parent[[0, 2]] >= 0).all()
 
 
+@pytest.mark.parametrize("order", ORDERS[1:])
+def test_rows_that_are_not_there_mark_their_search(order: int) -> None:
+    """On a GPU nobody can look at them beforehand."""
+    given = beams(3, 4, 30, seed=2)
+    alone = step(given, order)
+    given["row"][1, 2] = len(given["logits"])
+    found = step(given, order)
+    for one, before in zip(found, alone, strict=True):
+        assert np.array_equal(one[[0, 2]], before[[0, 2]])
+    assert (found[0][1] == -1).all()
+    assert (found[1][1] == -1).all()
+    assert np.isnan(found[2][1]).all()
+    assert np.isnan(found[3][1]).all()
+
+
 def test_nothing_to_do() -> None:
     assert step(beams(0, 2, 5))[0].shape == (0, 2)
     given = beams(2, 2, 5)

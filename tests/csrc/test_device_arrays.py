@@ -15,8 +15,11 @@ from edgedl.engines.driver import gpu_problem
 from edgedl.errors import UsageError
 from edgedl.frame import Mounting
 from edgedl.runtime.device_array import DeviceArrayView, stream_number
+from edgedl.runtime.draw_cuda import draw_boxes_cuda, draw_heat_map_cuda, draw_mask_cuda
 from edgedl.runtime.postprocess_cuda import (
+    CudaBeamStep,
     CudaNms,
+    beam_step_workspace_bytes,
     denormalize_cuda,
     nms_workspace_bytes,
     softmax_top_k_cuda,
@@ -24,6 +27,7 @@ from edgedl.runtime.postprocess_cuda import (
 )
 from edgedl.runtime.preprocess import Preprocessor
 from edgedl.runtime.preprocess_cuda import CudaPreprocessor
+from edgedl.stream.motion_cuda import CudaFrameDifference
 
 SPEC = ImageSpec(size_hw=(4, 6))
 LAUNCHED = (
@@ -128,6 +132,85 @@ def test_what_follows_a_network_reaches_the_launch() -> None:
     launches(lambda: softmax_top_k_cuda(zeros(f32, 2, 50), *top, space))
     with pytest.raises(UsageError, match=r"\[softmax_top_k_cuda\] K must be in 1\.\.4; got 5"):
         softmax_top_k_cuda(zeros(f32, 2, 4), *top, space)
+
+
+def test_a_step_of_beam_search_reaches_the_launch() -> None:
+    def given(**changes: Any) -> tuple[Any, ...]:
+        arrays = {
+            "logits": np.zeros((3, 9), np.float32),
+            "history": np.zeros((3, 2), np.int64),
+            "row": np.zeros((2, 4), np.int64),
+            "log_prob": np.zeros((2, 4)),
+            "score": np.zeros((2, 4)),
+        }
+        return tuple(gpu_like(array) for array in (arrays | changes).values())
+
+    after = tuple(gpu_like(np.zeros((2, 4), t)) for t in (np.int64, np.int64, float, float))
+    needed = beam_step_workspace_bytes(3, 4)
+    space = gpu_like(np.zeros(-(-needed // 8)).view(np.uint8))
+    launches(lambda: CudaBeamStep(2).into(given(), after, space))
+
+    def refused(text: str, before: Any, *rest: Any, **options: Any) -> None:
+        with pytest.raises(UsageError, match=r"\[beam_step_cuda\] " + text):
+            CudaBeamStep(**{"end": 2, **options}).into(before, *(rest or (after, space)))
+
+    refused(r"history must .*; got \(2, 2\) int64", given(history=np.zeros((2, 2), np.int64)))
+    refused(r"score must .*; got \(2, 3\) float64", given(score=np.zeros((2, 3))))
+    refused(r"row must have 1 to 64 beams", given(row=np.zeros((1, 65), np.int64)))
+    refused(r"end must be in 0\.\.8; got 9", given(), end=9)
+    refused(r"penalty must be > 0; got 0", given(), penalty=0.0)
+    refused(r"workspace must have at least \d+", given(), after, gpu_like(np.zeros(8, np.uint8)))
+    refused(r"out must not overlap", given(), (*after[:3], after[2]), space)
+    on_host = (np.zeros((3, 9), np.float32), *given()[1:])
+    refused(r"logits must .*, on a GPU; got .* on the host", on_host)
+    with pytest.raises(UsageError, match=r"\[beam_step_cuda\] beams must be in 1\.\.64; got 65"):
+        beam_step_workspace_bytes(3, 65)
+
+
+def test_frame_difference_reaches_the_launch() -> None:
+    rows = np.zeros((20, 96), np.uint8)
+    colored = gpu_like(rows, shape=(20, 30, 3), strides=(96, 3, 1))
+    small, space = np.zeros((4, 6), np.uint8), gpu_like(np.zeros(6).view(np.uint8))
+    previous, blurred, changed = (gpu_like(small.copy()) for _ in range(3))
+    compare = CudaFrameDifference(5, (3735, 19235, 9798), threshold=9)
+    launches(lambda: compare.into(colored, previous, blurred, changed, space))
+    launches(lambda: compare.into(colored, None, blurred, changed, space))
+
+    def refused(text: str, *arrays: Any, **options: Any) -> None:
+        one = CudaFrameDifference(**{"box": 5, "threshold": 9, **options})
+        with pytest.raises(UsageError, match=r"\[frame_difference_cuda\] " + text):
+            one.into(*arrays)
+
+    luma = gpu_like(rows[:, :30])
+    refused(r"box must be in 1..256 .*; got 21", luma, None, blurred, changed, space, box=21)
+    refused(r"threshold must be", luma, None, blurred, changed, space, threshold=256)
+    refused(r"out must .*; got \(20, 96\)", luma, None, gpu_like(rows), changed, space)
+    refused(r"previous must .*; got \(20, 96\)", luma, gpu_like(rows), blurred, changed, space)
+    refused(r"out must not overlap", luma, previous, previous, changed, space)
+    short = gpu_like(np.zeros(5).view(np.uint8))
+    refused(r"workspace must have at least 48 bytes", luma, None, blurred, changed, short)
+    refused(r"pixels must .* on the host", rows, None, blurred, changed, space)
+
+
+def test_drawing_reaches_the_launch() -> None:
+    rows = np.zeros((20, 96), np.uint8)
+    picture = gpu_like(rows, shape=(20, 30, 3), strides=(96, 3, 1))
+    boxes, colors = gpu_like(np.zeros((5, 4), np.int32)), gpu_like(np.zeros((5, 3), np.uint8))
+    mask, heat = gpu_like(np.zeros((4, 9), np.uint8)), gpu_like(np.zeros((2, 3), np.float32))
+    table = gpu_like(np.zeros((256, 3), np.uint8))
+    launches(lambda: draw_boxes_cuda(picture, boxes, colors))
+    launches(lambda: draw_mask_cuda(picture, mask, (-3, 4), (1, 2, 3)))
+    launches(lambda: draw_heat_map_cuda(picture, heat, table, (0, 0, 30, 20)))
+    with pytest.raises(UsageError, match=r"\[overlay_boxes_cuda\] colors .*; got \(256, 3\)"):
+        draw_boxes_cuda(picture, boxes, table)
+    with pytest.raises(UsageError, match=r"\[overlay_boxes_cuda\] picture .* on the host"):
+        draw_boxes_cuda(rows, boxes, colors)
+    with pytest.raises(UsageError, match=r"\[overlay_mask_cuda\] alpha must be in 0\.\.255"):
+        draw_mask_cuda(picture, mask, (0, 0), (1, 2, 3), alpha=256)
+    with pytest.raises(UsageError, match=r"\[overlay_heat_cuda\] the place must be 1 x 1 to"):
+        draw_heat_map_cuda(picture, heat, table, (0, 0, 0, 20))
+    with pytest.raises(UsageError, match=r"\[overlay_mask_cuda\] out must not overlap"):
+        draw_mask_cuda(picture, gpu_like(rows[:1]), (0, 0), (1, 2, 3))
 
 
 def test_results_share_no_memory() -> None:
