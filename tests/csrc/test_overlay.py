@@ -19,7 +19,8 @@ BEYOND = 2**31 - 1
 
 
 def blended(under: np.ndarray, over: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    share = alpha.astype(np.int64) * over + (255 - alpha.astype(np.int64)) * under
+    alpha, over, under = (np.asarray(values).astype(np.float64) for values in (alpha, over, under))
+    share = alpha * over + (255 - alpha) * under
     return np.round(share / 255).astype(np.uint8)
 
 
