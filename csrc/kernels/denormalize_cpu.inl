@@ -1,7 +1,5 @@
-// Each target has kDenormalizeStep pixels of a channel as bytes, and a way to interleave three.
+// Each target has kInterleaved pixels of a channel as bytes.
 #if defined(__AVX512VBMI__)
-
-constexpr int kDenormalizeStep = 64;
 
 inline __m128i denormalize_16(const float* src, __m512 scale, __m512 bias) {
   const __m512 value = _mm512_add_ps(_mm512_mul_ps(_mm512_loadu_ps(src), scale), bias);
@@ -22,34 +20,7 @@ inline void denormalize_store(std::uint8_t* dst, __m512i bytes) {
   _mm512_storeu_si512(dst, bytes);
 }
 
-// Byte i of the 192 is pixel i / 3 of channel i % 3.
-struct DenormalizeOrder {
-  alignas(64) std::uint8_t pair[3][64];   // of the first two channels
-  alignas(64) std::uint8_t third[3][64];  // of what `pair` gave and the third one
-
-  constexpr DenormalizeOrder() : pair(), third() {
-    for (int i = 0; i < 192; ++i) {
-      const int pixel = i / 3, channel = i % 3;
-      pair[i / 64][i % 64] = static_cast<std::uint8_t>(channel == 1 ? 64 + pixel : pixel);
-      third[i / 64][i % 64] = static_cast<std::uint8_t>(channel == 2 ? 64 + pixel : i % 64);
-    }
-  }
-};
-constexpr DenormalizeOrder kDenormalizeOrder;
-
-inline void denormalize_interleave(std::uint8_t* dst, __m512i first, __m512i second,
-                                   __m512i third) {
-  for (int i = 0; i < 3; ++i) {
-    const __m512i pair = _mm512_load_si512(kDenormalizeOrder.pair[i]);
-    const __m512i last = _mm512_load_si512(kDenormalizeOrder.third[i]);
-    const __m512i two = _mm512_permutex2var_epi8(first, pair, second);
-    _mm512_storeu_si512(dst + 64 * i, _mm512_permutex2var_epi8(two, last, third));
-  }
-}
-
 #elif defined(__AVX2__)
-
-constexpr int kDenormalizeStep = 16;
 
 inline __m256i denormalize_8(const float* src, __m256 scale, __m256 bias) {
   const __m256 value = _mm256_add_ps(_mm256_mul_ps(_mm256_loadu_ps(src), scale), bias);
@@ -68,37 +39,7 @@ inline void denormalize_store(std::uint8_t* dst, __m128i bytes) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(dst), bytes);
 }
 
-// Byte i of the 48 is pixel i / 3 of channel i % 3; 255 leaves a zero for the other channels.
-struct DenormalizeOrder {
-  alignas(16) std::uint8_t from[3][3][16];
-
-  constexpr DenormalizeOrder() : from() {
-    for (int channel = 0; channel < 3; ++channel) {
-      for (int i = 0; i < 48; ++i) {
-        from[channel][i / 16][i % 16] = static_cast<std::uint8_t>(i % 3 == channel ? i / 3 : 255);
-      }
-    }
-  }
-};
-constexpr DenormalizeOrder kDenormalizeOrder;
-
-inline __m128i denormalize_spread(__m128i bytes, int channel, int i) {
-  const auto* order = reinterpret_cast<const __m128i*>(kDenormalizeOrder.from[channel][i]);
-  return _mm_shuffle_epi8(bytes, _mm_load_si128(order));
-}
-
-inline void denormalize_interleave(std::uint8_t* dst, __m128i first, __m128i second,
-                                   __m128i third) {
-  for (int i = 0; i < 3; ++i) {
-    const __m128i two =
-        _mm_or_si128(denormalize_spread(first, 0, i), denormalize_spread(second, 1, i));
-    denormalize_store(dst + 16 * i, _mm_or_si128(two, denormalize_spread(third, 2, i)));
-  }
-}
-
 #elif defined(EDGEDL_NEON)
-
-constexpr int kDenormalizeStep = 16;
 
 // The conversions saturate and make 0 of NaN.
 inline int16x4_t denormalize_4(const float* src, float32x4_t scale, float32x4_t bias) {
@@ -116,18 +57,13 @@ inline void denormalize_store(std::uint8_t* dst, uint8x16_t bytes) {
   vst1q_u8(dst, bytes);
 }
 
-inline void denormalize_interleave(std::uint8_t* dst, uint8x16_t first, uint8x16_t second,
-                                   uint8x16_t third) {
-  vst3q_u8(dst, (uint8x16x3_t{{first, second, third}}));
-}
-
 #endif
 
 void denormalize_gray(const DenormalizePlanes& planes, std::uint8_t* dst, std::ptrdiff_t count) {
   const float* src = planes.src[0];
   std::ptrdiff_t i = 0;
 #if defined(__AVX2__) || defined(EDGEDL_NEON)
-  for (; i + kDenormalizeStep <= count; i += kDenormalizeStep) {
+  for (; i + kInterleaved <= count; i += kInterleaved) {
     denormalize_store(dst + i, denormalize_bytes(src + i, planes.scale[0], planes.bias[0]));
   }
 #endif
@@ -139,10 +75,10 @@ void denormalize_color(const DenormalizePlanes& planes, std::uint8_t* dst, std::
   const float *scale = planes.scale, *bias = planes.bias;
   std::ptrdiff_t i = 0;
 #if defined(__AVX2__) || defined(EDGEDL_NEON)
-  for (; i + kDenormalizeStep <= count; i += kDenormalizeStep) {
-    denormalize_interleave(dst + 3 * i, denormalize_bytes(a + i, scale[0], bias[0]),
-                           denormalize_bytes(b + i, scale[1], bias[1]),
-                           denormalize_bytes(c + i, scale[2], bias[2]));
+  for (; i + kInterleaved <= count; i += kInterleaved) {
+    interleave(dst + 3 * i, denormalize_bytes(a + i, scale[0], bias[0]),
+               denormalize_bytes(b + i, scale[1], bias[1]),
+               denormalize_bytes(c + i, scale[2], bias[2]));
   }
 #endif
   for (; i < count; ++i) {

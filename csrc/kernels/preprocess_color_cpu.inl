@@ -149,14 +149,18 @@ void gray_line(const std::uint8_t* r, const std::uint8_t* g, const std::uint8_t*
 
 void pick_pairs(const std::uint8_t* row, const PairTable& table, std::uint8_t* out) {
 #if defined(__AVX512VBMI__)
-  if (table.num_chunks > 0) {
-    for (int i = 0; i < table.num_chunks; ++i) {
-      const PairChunk& chunk = table.chunks[i];
-      _mm512_storeu_si512(out + chunk.to,
-                          _mm512_permutexvar_epi8(load_64(chunk.place), load_64(row + chunk.from)));
-    }
-    return;
+  for (int i = 0; i < table.wide.count; ++i) {
+    const PairChunk<64>& chunk = table.wide.at[i];
+    store_64(out + chunk.to,
+             _mm512_permutexvar_epi8(load_64(chunk.place), load_64(row + chunk.from)));
   }
+  if (table.wide.count > 0) return;
+#elif defined(__AVX2__)
+  for (int i = 0; i < table.narrow.count; ++i) {
+    const PairChunk<16>& chunk = table.narrow.at[i];
+    store_16(out + chunk.to, _mm_shuffle_epi8(load_16(row + chunk.from), load_16(chunk.place)));
+  }
+  if (table.narrow.count > 0) return;
 #endif
   for (int i = 0; i < table.count; ++i) memcpy(out + 2 * i, row + table.offset[i], 2);
 }

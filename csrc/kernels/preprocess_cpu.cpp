@@ -54,7 +54,7 @@ std::unique_ptr<TensorRows> rows_of(const PreprocessTables& tables, SourceRows& 
 void make_image_rows(const PreprocessPlan& plan, const PreprocessTables& tables,
                      const Picture& picture, int begin, int end, void* dst) {
   const Placement& at = tables.at;
-  const TensorWriter writer(plan, dst);
+  TensorWriter writer(plan, dst);
   if (plan.fit == Fit::kLetterbox) write_padding(plan, at, begin, end, writer);
   const bool backwards = runs_backwards(plan);
   SourceRows source(plan, picture, at, columns_of(tables), rows_held(tables.method));
@@ -63,7 +63,9 @@ void make_image_rows(const PreprocessPlan& plan, const PreprocessTables& tables,
   Line line(size_of(channels_of(plan) * pitch));
   Line forwards(backwards ? line.size() : 0);
   const int last = std::min(end, at.y + at.height);
+  const bool straight = writer.has_planes() && !backwards;
   for (int y = std::max(begin, at.y); y < last; ++y) {
+    if (straight && rows->make_planes(y - at.y, writer.planes(y, at.x))) continue;
     rows->make(y - at.y, line.data());
     for (int c = 0; backwards && c < channels_of(plan); ++c) {
       active_target().reverse_line(line.data() + c * pitch, at.width, forwards.data() + c * pitch);

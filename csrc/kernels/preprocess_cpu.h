@@ -45,6 +45,11 @@ struct LinearBlock {
 // For each pixel of a line the byte offset of the first of two neighbours of the source, and their
 // weights: weight0 | weight1 << 16. Both arrays have `pitch` entries.
 struct LinearTable {
+  enum Step {
+    kAny,
+    kEachPixel,  // every pixel in turn, with all the weight
+    kEachPair,   // the mean of every two
+  } step;
   int count;
   int pitch;
   int bytes;       // of the row, from the first pixel on
@@ -64,27 +69,39 @@ using LinearDown = void (*)(const std::int16_t* above, const std::int16_t* below
                             std::int16_t weight0, std::int16_t weight1, int count,
                             std::uint8_t* line);
 
-// line[c][i] = row[channels.of[c] + offset[i]]
+// `count` values of one channel of them, each scaled to the tensor's type.
+using LinearDownFloat32 = void (*)(const std::int16_t* above, const std::int16_t* below,
+                                   std::int16_t weight0, std::int16_t weight1, int count,
+                                   float scale, float bias, float* dst);
+
+// line[c][i] = row[channels.of[c] + offset[i]]; nothing behind count values is written.
 using PickPixels = void (*)(const std::uint8_t* row, const Channels& channels,
                             const std::int32_t* offset, int count, int pitch, std::uint8_t* line);
 
-// line[c][i] = row[channels.of[c] + i * channels.step]
+// line[c][i] = row[channels.of[c] + i * channels.step]; nothing behind count values is written.
 using SplitPixels = void (*)(const std::uint8_t* row, const Channels& channels, int count,
                              int pitch, std::uint8_t* line);
 
-// Pairs of bytes that lie anywhere in a row, ascending. For targets that permute whole vectors the
-// row is cut in chunks of 64 bytes, each of which has the pairs from byte `to` of the output on;
+// Pairs of bytes that lie anywhere in a row, ascending. For targets that permute vectors of bytes
+// the row is cut in chunks of kBytes, each of which has the pairs from byte `to` of the output on;
 // none where the row is shorter than that.
+template <int kBytes>
 struct PairChunk {
   std::int32_t from, to;
-  std::uint8_t place[64];
+  std::uint8_t place[kBytes];
+};
+
+template <int kBytes>
+struct PairChunks {
+  int count;
+  const PairChunk<kBytes>* at;
 };
 
 struct PairTable {
   int count;
   const std::int32_t* offset;
-  int num_chunks;
-  const PairChunk* chunks;
+  PairChunks<16> narrow;
+  PairChunks<64> wide;
 };
 
 // out[2i], out[2i + 1] = the pair at offset[i]. May write 64 bytes more than it should.
@@ -99,15 +116,23 @@ using YuvToRgbLine = void (*)(const YuvToRgb& k, const std::uint8_t* y, const st
 using GrayLine = void (*)(const std::uint8_t* r, const std::uint8_t* g, const std::uint8_t* b,
                           int count, std::uint8_t* gray);
 
-// One channel of a line to the tensor, whose values lie `step` values apart: any step, also < 0.
-using WriteFloat32 = void (*)(const std::uint8_t* value, int count, float scale, float bias,
-                              float* dst, std::ptrdiff_t step);
-using WriteFloat16 = void (*)(const std::uint8_t* value, int count, float scale, float bias,
-                              std::uint16_t* dst, std::ptrdiff_t step);
-using WriteUint8 = void (*)(const std::uint8_t* value, int count, std::uint8_t* dst,
-                            std::ptrdiff_t step);
-using WriteInt8 = void (*)(const std::uint8_t* value, int count, float scale, float bias,
-                           std::int8_t* dst, std::ptrdiff_t step);
+// Pixel after pixel: dst[3 i + c] = line[c][i].
+using InterleaveLine = void (*)(const std::uint8_t* line, int pitch, int count, std::uint8_t* dst);
+
+// What channel k of `count` does to a value. Values lie pixel after pixel.
+struct Scales {
+  int count;
+  float scale[3];
+  float bias[3];
+};
+
+// dst[i] = value[i] scaled as one of channel i % scales.count
+using WriteFloat32 = void (*)(const std::uint8_t* value, int count, const Scales& scales,
+                              float* dst);
+using WriteFloat16 = void (*)(const std::uint8_t* value, int count, const Scales& scales,
+                              std::uint16_t* dst);
+using WriteInt8 = void (*)(const std::uint8_t* value, int count, const Scales& scales,
+                           std::int8_t* dst);
 
 // dst[i] = line[count - 1 - i]; they must not overlap.
 using ReverseLine = void (*)(const std::uint8_t* line, int count, std::uint8_t* dst);

@@ -18,23 +18,51 @@ class LinearRows : public TensorRows {
       : source_(source),
         kernels_(active_target()),
         down_(tables.down),
-        table_{tables.width,          pitch_of(tables.width),
-               tables.bytes,          tables.is_paired,
-               tables.next,           tables.offset.data(),
-               tables.weights.data(), tables.blocks.empty() ? nullptr : tables.blocks.data()} {
+        table_{tables.step,
+               tables.width,
+               pitch_of(tables.width),
+               tables.bytes,
+               tables.is_paired,
+               tables.next,
+               tables.offset.data(),
+               tables.weights.data(),
+               tables.blocks.empty() ? nullptr : tables.blocks.data()} {
     for (auto& slot : across_) slot.resize(size_of(table_.pitch * source.channels().count));
   }
 
   void make(int y, std::uint8_t* line) override {
+    const Neighbours rows = neighbours(y);
+    kernels_.linear_down(rows.above, rows.below, rows.weight0, rows.weight1,
+                         table_.pitch * source_.channels().count, line);
+  }
+
+  bool make_planes(int y, const PlaneRow& to) override {
+    if (to.dtype != DType::kFloat32) return false;
+    const Neighbours rows = neighbours(y);
+    for (int c = 0; c < source_.channels().count; ++c) {
+      const std::ptrdiff_t run = std::ptrdiff_t{c} * table_.pitch;
+      kernels_.linear_down_float32(rows.above + run, rows.below + run, rows.weight0, rows.weight1,
+                                   table_.count, to.scale[c], to.bias[c],
+                                   static_cast<float*>(to.first) + c * to.apart);
+    }
+    return true;
+  }
+
+ private:
+  struct Neighbours {
+    const std::int16_t* above;
+    const std::int16_t* below;
+    std::int16_t weight0, weight1;
+  };
+
+  Neighbours neighbours(int y) {
     const math::LinearTaps& taps = down_[size_of(y)];
     prefetch(y + kRowsAhead);
     const std::int16_t* above = across(taps.index0);
     const std::int16_t* below = taps.weight1 == 0 ? above : across(taps.index1);
-    kernels_.linear_down(above, below, taps.weight0, taps.weight1,
-                         table_.pitch * source_.channels().count, line);
+    return {above, below, taps.weight0, taps.weight1};
   }
 
- private:
   // What memory prefetches by itself ends with each row.
   void prefetch(int y) {
     if (y >= static_cast<int>(down_.size())) return;
@@ -70,12 +98,20 @@ class NearestRows : public TensorRows {
   NearestRows(const NearestTables& tables, SourceRows& source)
       : tables_(tables), source_(source), kernels_(active_target()) {}
 
-  void make(int y, std::uint8_t* line) override {
+  void make(int y, std::uint8_t* line) override { pick(y, line, pitch_of(tables_.width)); }
+
+  bool make_planes(int y, const PlaneRow& to) override {
+    if (to.dtype != DType::kUint8) return false;
+    pick(y, static_cast<std::uint8_t*>(to.first), static_cast<int>(to.apart));
+    return true;
+  }
+
+ private:
+  void pick(int y, std::uint8_t* line, int pitch) {
     if (size_of(y) + kRowsAhead < tables_.down.size()) {
       source_.prefetch(tables_.down[size_of(y) + kRowsAhead]);
     }
     const std::uint8_t* row = source_.row(tables_.down[size_of(y)]);
-    const int pitch = pitch_of(tables_.width);
     if (tables_.is_whole) {
       kernels_.split_pixels(row, source_.channels(), tables_.width, pitch, line);
     } else {
@@ -84,7 +120,6 @@ class NearestRows : public TensorRows {
     }
   }
 
- private:
   const NearestTables& tables_;
   SourceRows& source_;
   const CpuKernels& kernels_;
@@ -115,6 +150,12 @@ NearestTables picking_tables(const PreprocessPlan& plan, const Placement& at,
     tables.offset.push_back(sparse ? x : across[size_of(x)] * bytes_per_pixel(plan));
   }
   return tables;
+}
+
+LinearTable::Step step_of(const Placement& at, bool enlarging_area) {
+  if (at.crop_width == at.width) return LinearTable::kEachPixel;
+  const bool halves = at.crop_width == 2 * at.width && !enlarging_area;
+  return halves ? LinearTable::kEachPair : LinearTable::kAny;
 }
 
 // Whether `count` pixels, of which each needs `reach` bytes, lie in one vector or two, and where
@@ -181,6 +222,7 @@ LinearTables linear_tables(const PreprocessPlan& plan, const Placement& at, int 
                            bool enlarging_area) {
   LinearTables tables{};
   std::vector<int> first;
+  tables.step = step_of(at, enlarging_area);
   tables.width = at.width;
   const int step = bytes_per_pixel(plan);
   const bool backwards = runs_backwards(plan);

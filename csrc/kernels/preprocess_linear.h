@@ -12,6 +12,7 @@ namespace edgedl {
 
 // Made once for all pictures of one size.
 struct LinearTables {
+  LinearTable::Step step;
   int width;
   bool is_paired;
   int bytes, next;  // see LinearTable

@@ -35,6 +35,155 @@ inline int load_int(const std::uint8_t* from) {
 
 #endif
 
+// kPlane pixels of each channel as vectors of bytes, in order.
+#if defined(__AVX512VBMI__)
+
+using Plane = __m512i;
+constexpr int kPlane = 64;
+
+inline Plane load_plane(const std::uint8_t* from) {
+  return load_64(from);
+}
+
+inline void store_plane(std::uint8_t* to, Plane bytes) {
+  store_64(to, bytes);
+}
+
+struct EveryThird {
+  alignas(64) std::uint8_t at[kPlane];
+
+  constexpr EveryThird() : at() {
+    for (int i = 0; i < kPlane; ++i) at[i] = static_cast<std::uint8_t>(3 * i);
+  }
+};
+constexpr EveryThird kEveryThird;
+
+inline void load_colors(const std::uint8_t* pixels, const Channels& channels, Plane* planes) {
+  const Plane a = load_64(pixels), b = load_64(pixels + 64), c = load_64(pixels + 128);
+  for (int i = 0; i < 3; ++i) {
+    const Plane first = _mm512_set1_epi8(static_cast<char>(channels.of[i]));
+    const Plane at = _mm512_add_epi8(_mm512_load_si512(kEveryThird.at), first);
+    const __mmask64 in_c = _mm512_movepi8_mask(at);  // 128 and up
+    planes[i] = _mm512_mask_permutexvar_epi8(_mm512_permutex2var_epi8(a, at, b), in_c, at, c);
+  }
+}
+
+// 0..255 -> 0..32640, as many as two vectors hold
+inline void store_each_pixel(std::int16_t* out, Plane bytes) {
+  const __m256i low = _mm512_castsi512_si256(bytes), high = _mm512_extracti64x4_epi64(bytes, 1);
+  store_64(out, _mm512_slli_epi16(_mm512_cvtepu8_epi16(low), 7));
+  store_64(out + 32, _mm512_slli_epi16(_mm512_cvtepu8_epi16(high), 7));
+}
+
+inline void store_each_pair(std::int16_t* out, Plane bytes) {
+  store_64(out, _mm512_slli_epi16(_mm512_maddubs_epi16(bytes, _mm512_set1_epi8(1)), 6));
+}
+
+#elif defined(__AVX2__)
+
+using Plane = __m256i;
+constexpr int kPlane = 32;
+
+inline Plane load_plane(const std::uint8_t* from) {
+  return load_32(from);
+}
+
+inline void store_plane(std::uint8_t* to, Plane bytes) {
+  store_32(to, bytes);
+}
+
+// Where the bytes of each third are in three vectors of 16: no place is used twice.
+struct EveryThird {
+  alignas(16) std::uint8_t at[3][16];
+  alignas(16) std::uint8_t in_b[3][16];
+  alignas(16) std::uint8_t in_c[3][16];
+
+  constexpr EveryThird() : at(), in_b(), in_c() {
+    for (int first = 0; first < 3; ++first) {
+      for (int i = 0; i < 16; ++i) {
+        const int byte = 3 * i + first;
+        at[first][i] = static_cast<std::uint8_t>(byte % 16);
+        in_b[first][byte % 16] = byte / 16 == 1 ? 255 : 0;
+        in_c[first][byte % 16] = byte / 16 == 2 ? 255 : 0;
+      }
+    }
+  }
+};
+constexpr EveryThird kEveryThird;
+
+inline void load_colors(const std::uint8_t* pixels, const Channels& channels, Plane* planes) {
+  const Plane a = join(load_16(pixels), load_16(pixels + 48));
+  const Plane b = join(load_16(pixels + 16), load_16(pixels + 64));
+  const Plane c = join(load_16(pixels + 32), load_16(pixels + 80));
+  const auto twice = [](const std::uint8_t* from) {
+    return _mm256_broadcastsi128_si256(load_16(from));
+  };
+  for (int i = 0; i < 3; ++i) {
+    const std::ptrdiff_t first = channels.of[i];
+    const Plane ab = _mm256_blendv_epi8(a, b, twice(kEveryThird.in_b[first]));
+    const Plane abc = _mm256_blendv_epi8(ab, c, twice(kEveryThird.in_c[first]));
+    planes[i] = _mm256_shuffle_epi8(abc, twice(kEveryThird.at[first]));
+  }
+}
+
+inline void store_each_pixel(std::int16_t* out, Plane bytes) {
+  const __m128i low = _mm256_castsi256_si128(bytes), high = _mm256_extracti128_si256(bytes, 1);
+  store_32(out, _mm256_slli_epi16(_mm256_cvtepu8_epi16(low), 7));
+  store_32(out + 16, _mm256_slli_epi16(_mm256_cvtepu8_epi16(high), 7));
+}
+
+inline void store_each_pair(std::int16_t* out, Plane bytes) {
+  store_32(out, _mm256_slli_epi16(_mm256_maddubs_epi16(bytes, _mm256_set1_epi8(1)), 6));
+}
+
+#endif
+
+#if defined(__AVX2__)
+
+// use(channel, x, kPlane pixels of it from x on) until all of `count` pixels were used, the last
+// ones perhaps twice; false if there are too few.
+template <class Use>
+inline bool for_all_planes(const std::uint8_t* row, const Channels& channels, int count,
+                           const Use& use) {
+  if (count < kPlane) return false;
+  for (int i = 0; i < count; i += kPlane) {
+    const int x = i + kPlane <= count ? i : count - kPlane;
+    if (channels.step == 3) {
+      Plane planes[3];
+      load_colors(row + 3 * x, channels, planes);
+      for (int c = 0; c < 3; ++c) use(c, x, planes[c]);
+    } else {
+      for (int c = 0; c < channels.count; ++c) use(c, x, load_plane(row + channels.of[c] + x));
+    }
+  }
+  return true;
+}
+
+inline bool across_regular(const std::uint8_t* row, const Channels& channels,
+                           const LinearTable& table, std::int16_t* out) {
+  const int pitch = table.pitch;
+  if (table.step == LinearTable::kEachPixel) {
+    return for_all_planes(row, channels, table.count, [=](int c, int x, Plane bytes) {
+      store_each_pixel(out + c * pitch + x, bytes);
+    });
+  }
+  if (table.step == LinearTable::kEachPair) {
+    return for_all_planes(row, channels, 2 * table.count, [=](int c, int x, Plane bytes) {
+      store_each_pair(out + c * pitch + x / 2, bytes);
+    });
+  }
+  return false;
+}
+
+#else
+
+inline bool across_regular(const std::uint8_t*, const Channels&, const LinearTable&,
+                           std::int16_t*) {
+  return false;
+}
+
+#endif
+
 #if defined(__AVX512VBMI__)
 
 // 8 bytes at each of 8 offsets
@@ -223,6 +372,7 @@ inline int across_vectors(const std::uint8_t*, const Channels&, const LinearTabl
 
 void linear_across(const std::uint8_t* row, const Channels& channels, const LinearTable& table,
                    std::int16_t* out) {
+  if (across_regular(row, channels, table, out)) return;
   const int made = across_vectors(row, channels, table, out);
   for (int c = 0; c < channels.count && made < table.count; ++c) {
     const std::uint8_t* from = row + channels.of[c];
@@ -238,37 +388,71 @@ void linear_across(const std::uint8_t* row, const Channels& channels, const Line
 
 #if defined(__AVX512VBMI__)
 
+// 32 values as 16-bit numbers
+inline __m512i down_vector(const std::int16_t* above, const std::int16_t* below, __m512i weight0,
+                           __m512i weight1) {
+  const __m512i sum = _mm512_add_epi16(_mm512_mulhi_epi16(load_64(above), weight0),
+                                       _mm512_mulhi_epi16(load_64(below), weight1));
+  return _mm512_srli_epi16(_mm512_add_epi16(sum, _mm512_set1_epi16(2)), 2);
+}
+
 void linear_down(const std::int16_t* above, const std::int16_t* below, std::int16_t weight0,
                  std::int16_t weight1, int count, std::uint8_t* line) {
   const __m512i w0 = _mm512_set1_epi16(weight0), w1 = _mm512_set1_epi16(weight1);
-  const __m512i half = _mm512_set1_epi16(2);
   const __m512i in_order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
-  const auto down = [&](int i) {
-    const __m512i sum = _mm512_add_epi16(_mm512_mulhi_epi16(load_64(above + i), w0),
-                                         _mm512_mulhi_epi16(load_64(below + i), w1));
-    return _mm512_srli_epi16(_mm512_add_epi16(sum, half), 2);
-  };
   for (int i = 0; i < count; i += 64) {
-    const __m512i packed = _mm512_packus_epi16(down(i), down(i + 32));
-    _mm512_storeu_si512(line + i, _mm512_permutexvar_epi64(in_order, packed));
+    const __m512i packed = _mm512_packus_epi16(down_vector(above + i, below + i, w0, w1),
+                                               down_vector(above + i + 32, below + i + 32, w0, w1));
+    store_64(line + i, _mm512_permutexvar_epi64(in_order, packed));
   }
+}
+
+inline int down_vectors(const std::int16_t* above, const std::int16_t* below, std::int16_t weight0,
+                        std::int16_t weight1, int count, float scale, float bias, float* dst) {
+  const __m512i w0 = _mm512_set1_epi16(weight0), w1 = _mm512_set1_epi16(weight1);
+  const Floats s = _mm512_set1_ps(scale), b = _mm512_set1_ps(bias);
+  int i = 0;
+  for (; i + 32 <= count; i += 32) {
+    const __m512i value = down_vector(above + i, below + i, w0, w1);
+    const __m256i low = _mm512_castsi512_si256(value), high = _mm512_extracti64x4_epi64(value, 1);
+    store_floats(dst + i, scaled(_mm512_cvtepu16_epi32(low), s, b));
+    store_floats(dst + i + 16, scaled(_mm512_cvtepu16_epi32(high), s, b));
+  }
+  return i;
 }
 
 #elif defined(__AVX2__)
 
+// 16 values as 16-bit numbers
+inline __m256i down_vector(const std::int16_t* above, const std::int16_t* below, __m256i weight0,
+                           __m256i weight1) {
+  const __m256i sum = _mm256_add_epi16(_mm256_mulhi_epi16(load_32(above), weight0),
+                                       _mm256_mulhi_epi16(load_32(below), weight1));
+  return _mm256_srli_epi16(_mm256_add_epi16(sum, _mm256_set1_epi16(2)), 2);
+}
+
 void linear_down(const std::int16_t* above, const std::int16_t* below, std::int16_t weight0,
                  std::int16_t weight1, int count, std::uint8_t* line) {
   const __m256i w0 = _mm256_set1_epi16(weight0), w1 = _mm256_set1_epi16(weight1);
-  const __m256i half = _mm256_set1_epi16(2);
-  const auto down = [&](int i) {
-    const __m256i sum = _mm256_add_epi16(_mm256_mulhi_epi16(load_32(above + i), w0),
-                                         _mm256_mulhi_epi16(load_32(below + i), w1));
-    return _mm256_srli_epi16(_mm256_add_epi16(sum, half), 2);
-  };
   for (int i = 0; i < count; i += 32) {
-    const __m256i packed = _mm256_packus_epi16(down(i), down(i + 16));
+    const __m256i packed = _mm256_packus_epi16(down_vector(above + i, below + i, w0, w1),
+                                               down_vector(above + i + 16, below + i + 16, w0, w1));
     store_32(line + i, _mm256_permute4x64_epi64(packed, 0xd8));
   }
+}
+
+inline int down_vectors(const std::int16_t* above, const std::int16_t* below, std::int16_t weight0,
+                        std::int16_t weight1, int count, float scale, float bias, float* dst) {
+  const __m256i w0 = _mm256_set1_epi16(weight0), w1 = _mm256_set1_epi16(weight1);
+  const Floats s = _mm256_set1_ps(scale), b = _mm256_set1_ps(bias);
+  int i = 0;
+  for (; i + 16 <= count; i += 16) {
+    const __m256i value = down_vector(above + i, below + i, w0, w1);
+    const __m128i low = _mm256_castsi256_si128(value), high = _mm256_extracti128_si256(value, 1);
+    store_floats(dst + i, scaled(_mm256_cvtepu16_epi32(low), s, b));
+    store_floats(dst + i + 8, scaled(_mm256_cvtepu16_epi32(high), s, b));
+  }
+  return i;
 }
 
 #else
@@ -280,7 +464,21 @@ void linear_down(const std::int16_t* above, const std::int16_t* below, std::int1
   }
 }
 
+inline int down_vectors(const std::int16_t*, const std::int16_t*, std::int16_t, std::int16_t, int,
+                        float, float, float*) {
+  return 0;
+}
+
 #endif
+
+void linear_down_float32(const std::int16_t* above, const std::int16_t* below, std::int16_t weight0,
+                         std::int16_t weight1, int count, float scale, float bias, float* dst) {
+  int i = down_vectors(above, below, weight0, weight1, count, scale, bias, dst);
+  for (; i < count; ++i) {
+    const int value = math::linear_down(above[i], below[i], weight0, weight1);
+    dst[i] = math::normalize(value, scale, bias);
+  }
+}
 
 void pick_pixels(const std::uint8_t* row, const Channels& channels, const std::int32_t* offset,
                  int count, int pitch, std::uint8_t* line) {
@@ -309,24 +507,19 @@ void pick_pixels(const std::uint8_t* row, const Channels& channels, const std::i
 
 void split_pixels(const std::uint8_t* row, const Channels& channels, int count, int pitch,
                   std::uint8_t* line) {
-  int done = 0;
 #if defined(__AVX2__)
-  if (channels.step == 3) {
-    const __m128i order = order_of_planes(channels, 3);
-    for (; done + 18 <= count; done += 16) {  // 16 bytes from the 13th pixel on are 5 pixels
-      const std::uint8_t* from = row + 3 * done;
-      const __m128i four[4] = {load_16(from), load_16(from + 12), load_16(from + 24),
-                               load_16(from + 36)};
-      store_planes(four, order, line + done, pitch);
-    }
-  }
+  const auto store = [=](int c, int x, Plane bytes) {
+    store_plane(line + std::ptrdiff_t{c} * pitch + x, bytes);
+  };
+  if (channels.step == 3 && for_all_planes(row, channels, count, store)) return;
 #endif
   for (int c = 0; c < channels.count; ++c) {
     const std::uint8_t* from = row + channels.of[c];
+    std::uint8_t* to = line + std::ptrdiff_t{c} * pitch;
     if (channels.step == 1) {
-      memcpy(line + c * pitch, from, static_cast<std::size_t>(count));
+      memcpy(to, from, static_cast<std::size_t>(count));
       continue;
     }
-    for (int i = done; i < count; ++i) line[c * pitch + i] = from[i * channels.step];
+    for (int i = 0; i < count; ++i) to[i] = from[i * channels.step];
   }
 }

@@ -39,7 +39,8 @@ struct Columns {
   std::vector<int> at;
   // where each is the first of two neighbours: bytes of luma, and of chroma pairs, in the row
   std::vector<std::int32_t> luma_offset, chroma_offset;
-  std::vector<PairChunk> luma_chunks, chroma_chunks;
+  std::vector<PairChunk<16>> luma_narrow, chroma_narrow;
+  std::vector<PairChunk<64>> luma_wide, chroma_wide;
 };
 
 Columns all_columns();
@@ -86,6 +87,15 @@ class SourceRows {
   std::size_t next_ = 0;  // where in lines_ the next row goes
 };
 
+// A row of a tensor whose channels lie `apart` values from one another.
+struct PlaneRow {
+  DType dtype;
+  void* first;
+  std::ptrdiff_t apart;
+  const float* scale;
+  const float* bias;
+};
+
 // Makes the rows of the picture's place in the tensor; lines run backwards where rows do.
 // line[c][x] has a pitch of pitch_of(at.width); y is 0..at.height - 1. Rows may come in any order,
 // ascending ones are fast.
@@ -93,6 +103,9 @@ class TensorRows {
  public:
   virtual ~TensorRows() = default;
   virtual void make(int y, std::uint8_t* line) = 0;
+
+  // Straight into the tensor, where that takes fewer steps; false: nothing is written.
+  virtual bool make_planes(int, const PlaneRow&) { return false; }
 };
 
 }  // namespace edgedl

@@ -15,12 +15,12 @@ Channels order_of(const PreprocessPlan& plan, bool reversed, std::ptrdiff_t apar
 }
 
 // Cuts a row of `bytes` bytes so that each chunk has as many of the pairs as it can.
-std::vector<PairChunk> chunks_of(const std::vector<std::int32_t>& offset, int bytes) {
-  constexpr int kChunk = 64;
-  std::vector<PairChunk> chunks;
+template <int kChunk>
+std::vector<PairChunk<kChunk>> chunks_of(const std::vector<std::int32_t>& offset, int bytes) {
+  std::vector<PairChunk<kChunk>> chunks;
   if (bytes < kChunk) return chunks;
   for (std::size_t i = 0; i < offset.size();) {
-    PairChunk chunk{};
+    PairChunk<kChunk> chunk{};
     chunk.from = std::min(offset[i], bytes - kChunk);
     chunk.to = static_cast<std::int32_t>(2 * i);
     for (int k = 0; k < kChunk && i < offset.size() && offset[i] + 2 <= chunk.from + kChunk; ++i) {
@@ -32,9 +32,13 @@ std::vector<PairChunk> chunks_of(const std::vector<std::int32_t>& offset, int by
   return chunks;
 }
 
-PairTable pairs_of(const std::vector<std::int32_t>& offset, const std::vector<PairChunk>& chunks) {
-  return {static_cast<int>(offset.size()), offset.data(), static_cast<int>(chunks.size()),
-          chunks.data()};
+PairTable pairs_of(const std::vector<std::int32_t>& offset,
+                   const std::vector<PairChunk<16>>& narrow,
+                   const std::vector<PairChunk<64>>& wide) {
+  return {static_cast<int>(offset.size()),
+          offset.data(),
+          {static_cast<int>(narrow.size()), narrow.data()},
+          {static_cast<int>(wide.size()), wide.data()}};
 }
 
 void prefetch_bytes(const std::uint8_t* from, int bytes) {
@@ -64,11 +68,13 @@ Columns paired_columns(const PreprocessPlan& plan, const Placement& at, int sour
   const int begin = first_column(plan, at, source_width);
   if (plan.source_format == SourceFormat::kNv12 || plan.source_format == SourceFormat::kI420) {
     for (const int x : first) columns.luma_offset.push_back(begin + x);
-    columns.luma_chunks = chunks_of(columns.luma_offset, source_width);
+    columns.luma_narrow = chunks_of<16>(columns.luma_offset, source_width);
+    columns.luma_wide = chunks_of<64>(columns.luma_offset, source_width);
   }
   if (plan.source_format == SourceFormat::kNv12) {
     for (const int x : columns.at) columns.chroma_offset.push_back((begin + x) & ~1);
-    columns.chroma_chunks = chunks_of(columns.chroma_offset, source_width);
+    columns.chroma_narrow = chunks_of<16>(columns.chroma_offset, source_width);
+    columns.chroma_wide = chunks_of<64>(columns.chroma_offset, source_width);
   }
   return columns;
 }
@@ -168,7 +174,9 @@ void SourceRows::read_luma(const math::Row& row) {
   } else if (columns_.luma_offset.empty()) {
     gather(row.a, 1, 0, 1, luma_.data());
   } else {
-    kernels_.pick_pairs(row.a, pairs_of(columns_.luma_offset, columns_.luma_chunks), luma_.data());
+    kernels_.pick_pairs(row.a,
+                        pairs_of(columns_.luma_offset, columns_.luma_narrow, columns_.luma_wide),
+                        luma_.data());
   }
 }
 
@@ -187,7 +195,8 @@ void SourceRows::read_chroma(const math::Row& row) {
     gather(row.b, 2, 1, 2, u);
     gather(row.b + 1, 2, 1, 2, v);
   } else {
-    kernels_.pick_pairs(row.b, pairs_of(columns_.chroma_offset, columns_.chroma_chunks), u);
+    kernels_.pick_pairs(
+        row.b, pairs_of(columns_.chroma_offset, columns_.chroma_narrow, columns_.chroma_wide), u);
   }
 }
 

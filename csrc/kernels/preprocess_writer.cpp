@@ -1,42 +1,66 @@
 #include "kernels/preprocess_writer.h"
 
+#include <cstring>
+
 namespace edgedl {
 
+namespace {
+
+std::size_t value_bytes(DType dtype) {
+  return dtype == DType::kFloat32 ? 4 : dtype == DType::kFloat16 ? 2 : 1;
+}
+
+}  // namespace
+
 TensorWriter::TensorWriter(const PreprocessPlan& plan, void* dst)
-    : plan_(plan), kernels_(active_target()), dst_(dst) {
-  const bool planes = plan.layout == Layout::kNchw;
-  pixel_step_ = planes ? 1 : channels_of(plan);
-  channel_step_ = planes ? static_cast<std::ptrdiff_t>(plan.height) * plan.width : 1;
+    : plan_(plan),
+      kernels_(active_target()),
+      dst_(dst),
+      has_planes_(plan.layout == Layout::kNchw || channels_of(plan) == 1),
+      plane_(static_cast<std::ptrdiff_t>(plan.height) * plan.width),
+      pixels_(has_planes_ ? 0 : size_of(3 * std::ptrdiff_t{plan.width})) {}
+
+PlaneRow TensorWriter::planes(int y, int x) const {
+  const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(y) * plan_.width + x;
+  return {plan_.dtype, static_cast<std::uint8_t*>(dst_) + size_of(at) * value_bytes(plan_.dtype),
+          plane_, plan_.scale, plan_.bias};
 }
 
-void TensorWriter::write(int y, int x, int count, const std::uint8_t* line, int pitch) const {
+void TensorWriter::write(int y, int x, int count, const std::uint8_t* line, int pitch) {
   const std::ptrdiff_t pixel = static_cast<std::ptrdiff_t>(y) * plan_.width + x;
-  for (int c = 0; c < channels_of(plan_); ++c) {
-    write_channel(c, c * channel_step_ + pixel * pixel_step_, count, line + c * pitch);
+  if (has_planes_) {
+    for (int c = 0; c < channels_of(plan_); ++c) {
+      write_values(line + c * pitch, count, {1, {plan_.scale[c]}, {plan_.bias[c]}},
+                   c * plane_ + pixel);
+    }
+    return;
   }
+  const bool bytes = plan_.dtype == DType::kUint8;
+  std::uint8_t* pixels = bytes ? static_cast<std::uint8_t*>(dst_) + 3 * pixel : pixels_.data();
+  kernels_.interleave_line(line, pitch, count, pixels);
+  if (bytes) return;
+  const float *scale = plan_.scale, *bias = plan_.bias;
+  write_values(pixels, 3 * count, {3, {scale[0], scale[1], scale[2]}, {bias[0], bias[1], bias[2]}},
+               3 * pixel);
 }
 
-void TensorWriter::write_channel(int c, std::ptrdiff_t at, int count,
-                                 const std::uint8_t* value) const {
-  const float scale = plan_.scale[c];
-  const float bias = plan_.bias[c];
+void TensorWriter::write_values(const std::uint8_t* value, int count, const Scales& scales,
+                                std::ptrdiff_t at) const {
   switch (plan_.dtype) {
     case DType::kFloat32:
-      return kernels_.write_float32(value, count, scale, bias, static_cast<float*>(dst_) + at,
-                                    pixel_step_);
+      return kernels_.write_float32(value, count, scales, static_cast<float*>(dst_) + at);
     case DType::kFloat16:
-      return kernels_.write_float16(value, count, scale, bias,
-                                    static_cast<std::uint16_t*>(dst_) + at, pixel_step_);
+      return kernels_.write_float16(value, count, scales, static_cast<std::uint16_t*>(dst_) + at);
     case DType::kUint8:
-      return kernels_.write_uint8(value, count, static_cast<std::uint8_t*>(dst_) + at, pixel_step_);
+      std::memcpy(static_cast<std::uint8_t*>(dst_) + at, value, size_of(count));
+      return;
     case DType::kInt8:
-      return kernels_.write_int8(value, count, scale, bias, static_cast<std::int8_t*>(dst_) + at,
-                                 pixel_step_);
+      return kernels_.write_int8(value, count, scales, static_cast<std::int8_t*>(dst_) + at);
   }
 }
 
 void write_padding(const PreprocessPlan& plan, const Placement& at, int begin, int end,
-                   const TensorWriter& writer) {
+                   TensorWriter& writer) {
   const Line fill(size_of(pitch_of(plan.width)), static_cast<std::uint8_t>(plan.fill));
   const int right = at.x + at.width;
   for (int y = begin; y < end; ++y) {

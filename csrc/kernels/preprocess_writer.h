@@ -12,20 +12,26 @@ class TensorWriter {
   TensorWriter(const PreprocessPlan& plan, void* dst);
 
   // `count` pixels of row y from column x on; line[c] has this pitch.
-  void write(int y, int x, int count, const std::uint8_t* line, int pitch) const;
+  void write(int y, int x, int count, const std::uint8_t* line, int pitch);
+
+  // Whether each channel has a plane of its own, and the planes' values from a pixel on.
+  bool has_planes() const { return has_planes_; }
+  PlaneRow planes(int y, int x) const;
 
  private:
-  void write_channel(int c, std::ptrdiff_t at, int count, const std::uint8_t* value) const;
+  void write_values(const std::uint8_t* value, int count, const Scales& scales,
+                    std::ptrdiff_t at) const;
 
   const PreprocessPlan& plan_;
   const CpuKernels& kernels_;
   void* dst_;
-  std::ptrdiff_t pixel_step_;
-  std::ptrdiff_t channel_step_;
+  bool has_planes_;
+  std::ptrdiff_t plane_;  // values of one channel
+  Line pixels_;           // a row, pixel after pixel
 };
 
 // All that lies around the picture's place in the rows begin..end - 1 of the tensor.
 void write_padding(const PreprocessPlan& plan, const Placement& at, int begin, int end,
-                   const TensorWriter& writer);
+                   TensorWriter& writer);
 
 }  // namespace edgedl

@@ -1,84 +1,91 @@
+void interleave_line(const std::uint8_t* line, int pitch, int count, std::uint8_t* dst) {
+  const std::uint8_t *a = line, *b = line + pitch, *c = line + 2 * std::ptrdiff_t{pitch};
+  int i = 0;
 #if defined(__AVX512VBMI__)
-
-constexpr int kFloats = 16;
-
-inline __m512 normalize_some(const std::uint8_t* value, float scale, float bias) {
-  const __m512 x = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(load_16(value)));
-  return _mm512_add_ps(_mm512_mul_ps(x, _mm512_set1_ps(scale)), _mm512_set1_ps(bias));
-}
-
-inline void store_floats(float* dst, __m512 y) {
-  _mm512_storeu_ps(dst, y);
-}
-
-inline void store_halves(std::uint16_t* dst, __m512 y) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(dst),
-                      _mm512_cvtps_ph(y, _MM_FROUND_TO_NEAREST_INT));
-}
-
+  for (; i + kInterleaved <= count; i += kInterleaved) {
+    interleave(dst + 3 * i, load_64(a + i), load_64(b + i), load_64(c + i));
+  }
 #elif defined(__AVX2__)
-
-constexpr int kFloats = 8;
-
-inline __m256 normalize_some(const std::uint8_t* value, float scale, float bias) {
-  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(value));
-  const __m256 x = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
-  return _mm256_add_ps(_mm256_mul_ps(x, _mm256_set1_ps(scale)), _mm256_set1_ps(bias));
-}
-
-inline void store_floats(float* dst, __m256 y) {
-  _mm256_storeu_ps(dst, y);
-}
-
-inline void store_halves(std::uint16_t* dst, __m256 y) {
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(dst), _mm256_cvtps_ph(y, _MM_FROUND_TO_NEAREST_INT));
-}
-
+  for (; i + kInterleaved <= count; i += kInterleaved) {
+    interleave(dst + 3 * i, load_16(a + i), load_16(b + i), load_16(c + i));
+  }
+#elif defined(EDGEDL_NEON)
+  for (; i + kInterleaved <= count; i += kInterleaved) {
+    interleave(dst + 3 * i, vld1q_u8(a + i), vld1q_u8(b + i), vld1q_u8(c + i));
+  }
 #endif
+  for (; i < count; ++i) {
+    dst[3 * i] = a[i];
+    dst[3 * i + 1] = b[i];
+    dst[3 * i + 2] = c[i];
+  }
+}
 
-void write_float32(const std::uint8_t* value, int count, float scale, float bias, float* dst,
-                   std::ptrdiff_t step) {
-  int i = 0;
 #if defined(__AVX2__)
-  if (step == 1) {
-    for (; i + kFloats <= count; i += kFloats) {
-      store_floats(dst + i, normalize_some(value + i, scale, bias));
-    }
-  }
-#endif
-  for (; i < count; ++i) dst[i * step] = math::normalize(value[i], scale, bias);
-}
 
-void write_float16(const std::uint8_t* value, int count, float scale, float bias,
-                   std::uint16_t* dst, std::ptrdiff_t step) {
+// store(i, the vector of values from i on), as far as whole vectors go; returns where that is.
+template <class Store>
+inline int write_vectors(const std::uint8_t* value, int count, const Scales& scales,
+                         const Store& store) {
+  constexpr int kPeriod = 3;  // vectors until the first value is one of the first channel again
+  float scale_of[kPeriod * kFloats], bias_of[kPeriod * kFloats];
+  for (int i = 0; i < kPeriod * kFloats; ++i) {
+    scale_of[i] = scales.scale[i % scales.count];
+    bias_of[i] = scales.bias[i % scales.count];
+  }
+  Floats scale[kPeriod], bias[kPeriod];
+  for (int k = 0; k < kPeriod; ++k) {
+    scale[k] = load_floats(scale_of + k * kFloats);
+    bias[k] = load_floats(bias_of + k * kFloats);
+  }
   int i = 0;
-#if defined(__AVX2__)
-  if (step == 1) {
-    for (; i + kFloats <= count; i += kFloats) {
-      store_halves(dst + i, normalize_some(value + i, scale, bias));
-    }
+  for (; i + kPeriod * kFloats <= count; i += kPeriod * kFloats) {
+    store(i, scaled_bytes(value + i, scale[0], bias[0]));
+    store(i + kFloats, scaled_bytes(value + i + kFloats, scale[1], bias[1]));
+    store(i + 2 * kFloats, scaled_bytes(value + i + 2 * kFloats, scale[2], bias[2]));
   }
+  for (int k = 0; i + kFloats <= count; i += kFloats, ++k) {
+    store(i, scaled_bytes(value + i, scale[k], bias[k]));
+  }
+  return i;
+}
+
 #endif
-  for (; i < count; ++i) dst[i * step] = math::to_half(math::normalize(value[i], scale, bias));
-}
 
-void write_uint8(const std::uint8_t* value, int count, std::uint8_t* dst, std::ptrdiff_t step) {
-  if (step == 1) {
-    memcpy(dst, value, static_cast<std::size_t>(count));
-  } else {
-    for (int i = 0; i < count; ++i) dst[i * step] = value[i];
+// store(i, value i) for those from `begin` on
+template <class Store>
+inline void write_values(const std::uint8_t* value, int begin, int count, const Scales& scales,
+                         const Store& store) {
+  if (scales.count == 1) {
+    const float scale = scales.scale[0], bias = scales.bias[0];
+    for (int i = begin; i < count; ++i) store(i, math::normalize(value[i], scale, bias));
+    return;
+  }
+  int c = begin % scales.count;
+  for (int i = begin; i < count; ++i) {
+    store(i, math::normalize(value[i], scales.scale[c], scales.bias[c]));
+    c = c + 1 < scales.count ? c + 1 : 0;
   }
 }
 
-void write_int8(const std::uint8_t* value, int count, float scale, float bias, std::int8_t* dst,
-                std::ptrdiff_t step) {
-  if (step == 1) {
-    for (int i = 0; i < count; ++i) dst[i] = math::to_int8(math::normalize(value[i], scale, bias));
-  } else {
-    for (int i = 0; i < count; ++i) {
-      dst[i * step] = math::to_int8(math::normalize(value[i], scale, bias));
-    }
-  }
+void write_float32(const std::uint8_t* value, int count, const Scales& scales, float* dst) {
+  int made = 0;
+#if defined(__AVX2__)
+  made = write_vectors(value, count, scales, [=](int i, Floats y) { store_floats(dst + i, y); });
+#endif
+  write_values(value, made, count, scales, [=](int i, float y) { dst[i] = y; });
+}
+
+void write_float16(const std::uint8_t* value, int count, const Scales& scales, std::uint16_t* dst) {
+  int made = 0;
+#if defined(__AVX2__)
+  made = write_vectors(value, count, scales, [=](int i, Floats y) { store_halves(dst + i, y); });
+#endif
+  write_values(value, made, count, scales, [=](int i, float y) { dst[i] = math::to_half(y); });
+}
+
+void write_int8(const std::uint8_t* value, int count, const Scales& scales, std::int8_t* dst) {
+  write_values(value, 0, count, scales, [=](int i, float y) { dst[i] = math::to_int8(y); });
 }
 
 void reverse_line(const std::uint8_t* line, int count, std::uint8_t* dst) {

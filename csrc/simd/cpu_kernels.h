@@ -28,15 +28,16 @@ struct CpuKernels {
   LstmStepRows lstm_step_rows;
   LinearAcross linear_across;
   LinearDown linear_down;
+  LinearDownFloat32 linear_down_float32;
   PickPixels pick_pixels;
   SplitPixels split_pixels;
   PickPairs pick_pairs;
   DoublePairs double_pairs;
   YuvToRgbLine yuv_to_rgb_line;
   GrayLine gray_line;
+  InterleaveLine interleave_line;
   WriteFloat32 write_float32;
   WriteFloat16 write_float16;
-  WriteUint8 write_uint8;
   WriteInt8 write_int8;
   ReverseLine reverse_line;
   ReadBytes read_bytes;

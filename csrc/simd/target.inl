@@ -17,6 +17,8 @@ namespace edgedl::EDGEDL_TARGET {
 
 #include "kernels/preprocess_vectors_cpu.inl"
 
+#include "kernels/interleave_cpu.inl"
+
 #include "kernels/best_class_cpu.inl"
 #include "kernels/denormalize_cpu.inl"
 #include "kernels/frame_difference_cpu.inl"
@@ -52,15 +54,16 @@ const CpuKernels kernels{
     &lstm_step_rows,
     &linear_across,
     &linear_down,
+    &linear_down_float32,
     &pick_pixels,
     &split_pixels,
     &pick_pairs,
     &double_pairs,
     &yuv_to_rgb_line,
     &gray_line,
+    &interleave_line,
     &write_float32,
     &write_float16,
-    &write_uint8,
     &write_int8,
     &reverse_line,
     &read_bytes,

@@ -98,6 +98,50 @@ def test_every_output(source_format: str, dtype: str, layout: str, pixel_format:
         check(spec, picture(source_format, 20, 36), source_format)
 
 
+def check_guarded(spec: ImageSpec, pixels: Any, source_format: str) -> None:
+    """The bits of the definition, and nothing written before or behind them."""
+    expected = preprocess_reference(spec, pixels, source_format).view(np.uint8).ravel()
+    guard = 256
+    around = np.full(expected.size + 2 * guard, 0xA5, np.uint8)
+    out = around[guard:-guard].view(spec.dtype).reshape(spec.shape)
+    Preprocessor(spec, source_format).into(pixels, out)
+    assert np.array_equal(around[guard:-guard], expected)
+    assert (around[:guard] == 0xA5).all()
+    assert (around[-guard:] == 0xA5).all()
+
+
+@pytest.mark.parametrize("width", [15, 31, 32, 33, 48, 63, 64, 65, 95, 96, 127, 130])
+@pytest.mark.parametrize("source_format", ["bgr8", "rgb8", "gray8", "nv12"])
+def test_pixels_in_turn_and_pairs_of_them(source_format: str, width: int) -> None:
+    """Rows as wide as the tensor's, and twice as wide, have kernels of their own."""
+    gray = {"pixel_format": "gray8"} if source_format == "gray8" else {}
+    sources = [(4, width), (6, width), (8, 2 * width), (4, 2 * width)]
+    dtypes = ("float32", "float16", "uint8")
+    for (height, wide), dtype, layout in product(sources, dtypes, ("NCHW", "NHWC")):
+        pixels = picture(source_format, height, wide)
+        for resize in ("bilinear", "area"):
+            spec = spec_of(size_hw=(4, width), resize=resize, dtype=dtype, layout=layout, **gray)
+            check_guarded(spec, pixels, source_format)
+
+
+@pytest.mark.parametrize("width", [7, 16, 31, 63, 64, 65, 100])
+@pytest.mark.parametrize("source_format", ["bgr8", "nv12", "i420"])
+def test_wide_sources(source_format: str, width: int) -> None:
+    """Few pixels of each row are needed; the last of them lie at its end."""
+    for times, (dtype, layout) in product(
+        (2.3, 5, 8.57), (("float32", "NCHW"), ("float32", "NHWC"), ("uint8", "NCHW"))
+    ):
+        for fit in ("stretch", "letterbox"):
+            spec = ImageSpec(
+                size_hw=(6, width),
+                fit=fit,
+                dtype=dtype,
+                layout=layout,
+                **(IMAGENET if dtype == "float32" else {}),
+            )
+            check_guarded(spec, picture(source_format, 14, round(width * times)), source_format)
+
+
 @pytest.mark.parametrize("matrix", ["bt601", "bt709"])
 @pytest.mark.parametrize("range_name", ["limited", "full"])
 @pytest.mark.parametrize("source_format", ["yuyv", "nv12", "i420"])
