@@ -27,6 +27,7 @@ PlaneRow TensorWriter::planes(int y, int x) const {
 }
 
 void TensorWriter::write(int y, int x, int count, const std::uint8_t* line, int pitch) {
+  if (count == 0) return;
   const std::ptrdiff_t pixel = static_cast<std::ptrdiff_t>(y) * plan_.width + x;
   if (has_planes_) {
     for (int c = 0; c < channels_of(plan_); ++c) {

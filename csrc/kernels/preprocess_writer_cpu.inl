@@ -28,10 +28,11 @@ template <class Store>
 inline int write_vectors(const std::uint8_t* value, int count, const Scales& scales,
                          const Store& store) {
   constexpr int kPeriod = 3;  // vectors until the first value is one of the first channel again
+  if (count < kFloats) return 0;
   float scale_of[kPeriod * kFloats], bias_of[kPeriod * kFloats];
-  for (int i = 0; i < kPeriod * kFloats; ++i) {
-    scale_of[i] = scales.scale[i % scales.count];
-    bias_of[i] = scales.bias[i % scales.count];
+  for (int i = 0, c = 0; i < kPeriod * kFloats; ++i, c = c + 1 < scales.count ? c + 1 : 0) {
+    scale_of[i] = scales.scale[c];
+    bias_of[i] = scales.bias[c];
   }
   Floats scale[kPeriod], bias[kPeriod];
   for (int k = 0; k < kPeriod; ++k) {
