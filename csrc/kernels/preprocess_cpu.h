@@ -119,14 +119,16 @@ using GrayLine = void (*)(const std::uint8_t* r, const std::uint8_t* g, const st
 // Pixel after pixel: dst[3 i + c] = line[c][i].
 using InterleaveLine = void (*)(const std::uint8_t* line, int pitch, int count, std::uint8_t* dst);
 
-// What channel k of `count` does to a value. Values lie pixel after pixel.
+// What becomes of values that lie pixel after pixel, of `count` channels: 1 or 3. Written out for a
+// few pixels, so that vectors are loaded from here.
 struct Scales {
+  static constexpr int kPeriod = 48;
   int count;
-  float scale[3];
-  float bias[3];
+  alignas(64) float scale[kPeriod];
+  alignas(64) float bias[kPeriod];
 };
 
-// dst[i] = value[i] scaled as one of channel i % scales.count
+// dst[i] = value[i] * scale[i % kPeriod] + bias[i % kPeriod]
 using WriteFloat32 = void (*)(const std::uint8_t* value, int count, const Scales& scales,
                               float* dst);
 using WriteFloat16 = void (*)(const std::uint8_t* value, int count, const Scales& scales,

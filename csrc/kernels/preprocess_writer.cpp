@@ -10,6 +10,17 @@ std::size_t value_bytes(DType dtype) {
   return dtype == DType::kFloat32 ? 4 : dtype == DType::kFloat16 ? 2 : 1;
 }
 
+// For `count` channels from the first one on.
+Scales scales_of(const PreprocessPlan& plan, int first, int count) {
+  Scales scales;
+  scales.count = count;
+  for (int i = 0; i < Scales::kPeriod; ++i) {
+    scales.scale[i] = plan.scale[first + i % count];
+    scales.bias[i] = plan.bias[first + i % count];
+  }
+  return scales;
+}
+
 }  // namespace
 
 TensorWriter::TensorWriter(const PreprocessPlan& plan, void* dst)
@@ -18,7 +29,10 @@ TensorWriter::TensorWriter(const PreprocessPlan& plan, void* dst)
       dst_(dst),
       has_planes_(plan.layout == Layout::kNchw || channels_of(plan) == 1),
       plane_(static_cast<std::ptrdiff_t>(plan.height) * plan.width),
-      pixels_(has_planes_ ? 0 : size_of(3 * std::ptrdiff_t{plan.width})) {}
+      pixels_(has_planes_ ? 0 : size_of(3 * std::ptrdiff_t{plan.width})) {
+  const int together = has_planes_ ? 1 : channels_of(plan);
+  for (int c = 0; c < channels_of(plan); c += together) scales_[c] = scales_of(plan, c, together);
+}
 
 PlaneRow TensorWriter::planes(int y, int x) const {
   const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(y) * plan_.width + x;
@@ -31,8 +45,7 @@ void TensorWriter::write(int y, int x, int count, const std::uint8_t* line, int 
   const std::ptrdiff_t pixel = static_cast<std::ptrdiff_t>(y) * plan_.width + x;
   if (has_planes_) {
     for (int c = 0; c < channels_of(plan_); ++c) {
-      write_values(line + c * pitch, count, {1, {plan_.scale[c]}, {plan_.bias[c]}},
-                   c * plane_ + pixel);
+      write_values(line + c * pitch, count, scales_[c], c * plane_ + pixel);
     }
     return;
   }
@@ -40,9 +53,7 @@ void TensorWriter::write(int y, int x, int count, const std::uint8_t* line, int 
   std::uint8_t* pixels = bytes ? static_cast<std::uint8_t*>(dst_) + 3 * pixel : pixels_.data();
   kernels_.interleave_line(line, pitch, count, pixels);
   if (bytes) return;
-  const float *scale = plan_.scale, *bias = plan_.bias;
-  write_values(pixels, 3 * count, {3, {scale[0], scale[1], scale[2]}, {bias[0], bias[1], bias[2]}},
-               3 * pixel);
+  write_values(pixels, 3 * count, scales_[0], 3 * pixel);
 }
 
 void TensorWriter::write_values(const std::uint8_t* value, int count, const Scales& scales,

@@ -27,6 +27,7 @@ class TensorWriter {
   void* dst_;
   bool has_planes_;
   std::ptrdiff_t plane_;  // values of one channel
+  Scales scales_[3];      // of each plane; without planes the first is for all channels
   Line pixels_;           // a row, pixel after pixel
 };
 

@@ -27,26 +27,11 @@ void interleave_line(const std::uint8_t* line, int pitch, int count, std::uint8_
 template <class Store>
 inline int write_vectors(const std::uint8_t* value, int count, const Scales& scales,
                          const Store& store) {
-  constexpr int kPeriod = 3;  // vectors until the first value is one of the first channel again
-  if (count < kFloats) return 0;
-  float scale_of[kPeriod * kFloats], bias_of[kPeriod * kFloats];
-  for (int i = 0, c = 0; i < kPeriod * kFloats; ++i, c = c + 1 < scales.count ? c + 1 : 0) {
-    scale_of[i] = scales.scale[c];
-    bias_of[i] = scales.bias[c];
-  }
-  Floats scale[kPeriod], bias[kPeriod];
-  for (int k = 0; k < kPeriod; ++k) {
-    scale[k] = load_floats(scale_of + k * kFloats);
-    bias[k] = load_floats(bias_of + k * kFloats);
-  }
+  static_assert(Scales::kPeriod % kFloats == 0);
   int i = 0;
-  for (; i + kPeriod * kFloats <= count; i += kPeriod * kFloats) {
-    store(i, scaled_bytes(value + i, scale[0], bias[0]));
-    store(i + kFloats, scaled_bytes(value + i + kFloats, scale[1], bias[1]));
-    store(i + 2 * kFloats, scaled_bytes(value + i + 2 * kFloats, scale[2], bias[2]));
-  }
-  for (int k = 0; i + kFloats <= count; i += kFloats, ++k) {
-    store(i, scaled_bytes(value + i, scale[k], bias[k]));
+  for (int k = 0; i + kFloats <= count; i += kFloats) {
+    store(i, scaled_bytes(value + i, load_floats(scales.scale + k), load_floats(scales.bias + k)));
+    k = k + kFloats < Scales::kPeriod ? k + kFloats : 0;
   }
   return i;
 }
@@ -62,10 +47,9 @@ inline void write_values(const std::uint8_t* value, int begin, int count, const 
     for (int i = begin; i < count; ++i) store(i, math::normalize(value[i], scale, bias));
     return;
   }
-  int c = begin % scales.count;
   for (int i = begin; i < count; ++i) {
-    store(i, math::normalize(value[i], scales.scale[c], scales.bias[c]));
-    c = c + 1 < scales.count ? c + 1 : 0;
+    const int k = i % Scales::kPeriod;
+    store(i, math::normalize(value[i], scales.scale[k], scales.bias[k]));
   }
 }
 
