@@ -10,6 +10,12 @@
 //   static constexpr int kPhases = 2;
 //   template <int Phase> EDGEDL_HD void phase(const Thread&, Shared&) const;
 // What a thread keeps from one phase to the next must lie in Shared.
+//
+// Some of its phases may come in rounds, one after another as often as all threads of the block
+// say:
+//   static constexpr int kRoundBegin = 1, kRoundEnd = 3;
+//   EDGEDL_HD int rounds(const Shared&) const;  // asked before the first round
+//   template <int Phase> EDGEDL_HD void phase(const Thread&, Shared&, int round) const;
 #pragma once
 
 #include <cstdint>
@@ -39,6 +45,11 @@ template <class Kernel, class = void>
 struct HasPhases : std::false_type {};
 template <class Kernel>
 struct HasPhases<Kernel, std::void_t<typename Kernel::Shared>> : std::true_type {};
+
+template <class Kernel, class = void>
+struct HasRounds : std::false_type {};
+template <class Kernel>
+struct HasRounds<Kernel, std::void_t<decltype(Kernel::kRoundBegin)>> : std::true_type {};
 
 // ---- the host as a GPU ----------------------------------------------------------------------
 
@@ -71,12 +82,28 @@ void for_threads(Dim threads, int order, const Function& function) {
   }
 }
 
-template <int Phase, class Kernel>
-void emulate_phases(const Kernel& kernel, Dim block, int order, typename Kernel::Shared& shared) {
-  if constexpr (Phase < Kernel::kPhases) {
+template <int Phase, int End, class Kernel, class... Round>
+void emulate_phases(const Kernel& kernel, Dim block, int order, typename Kernel::Shared& shared,
+                    Round... round) {
+  if constexpr (Phase < End) {
     for_threads(kernel.threads(), order,
-                [&](Dim at) { kernel.template phase<Phase>(Thread{block, at}, shared); });
-    emulate_phases<Phase + 1>(kernel, block, order, shared);
+                [&](Dim at) { kernel.template phase<Phase>(Thread{block, at}, shared, round...); });
+    emulate_phases<Phase + 1, End>(kernel, block, order, shared, round...);
+  }
+}
+
+template <class Kernel>
+void emulate_block(const Kernel& kernel, Dim block, int order) {
+  typename Kernel::Shared shared;
+  std::memset(static_cast<void*>(&shared), 0xCD, sizeof shared);
+  if constexpr (HasRounds<Kernel>::value) {
+    constexpr int kBegin = Kernel::kRoundBegin, kEnd = Kernel::kRoundEnd;
+    emulate_phases<0, kBegin>(kernel, block, order, shared);
+    const int rounds = kernel.rounds(shared);
+    for (int i = 0; i < rounds; ++i) emulate_phases<kBegin, kEnd>(kernel, block, order, shared, i);
+    emulate_phases<kEnd, Kernel::kPhases>(kernel, block, order, shared);
+  } else {
+    emulate_phases<0, Kernel::kPhases>(kernel, block, order, shared);
   }
 }
 
@@ -89,9 +116,7 @@ void emulate(const Kernel& kernel, int order) {
     const int b = order % 2 == 0 ? i : n - 1 - i;
     const Dim block{b % blocks.x, b / blocks.x % blocks.y, b / (blocks.x * blocks.y)};
     if constexpr (HasPhases<Kernel>::value) {
-      typename Kernel::Shared shared;
-      std::memset(static_cast<void*>(&shared), 0xCD, sizeof shared);
-      emulate_phases<0>(kernel, block, order, shared);
+      emulate_block(kernel, block, order);
     } else {
       for_threads(kernel.threads(), order, [&](Dim at) { kernel(Thread{block, at}); });
     }

@@ -21,19 +21,29 @@ __global__ void grid_kernel(const __grid_constant__ Kernel kernel) {
   kernel(this_thread());
 }
 
-template <int Phase, class Kernel>
-__device__ __forceinline__ void run_phases(const Kernel& kernel, typename Kernel::Shared& shared) {
-  if constexpr (Phase < Kernel::kPhases) {
-    kernel.template phase<Phase>(this_thread(), shared);
+template <int Phase, int End, class Kernel, class... Round>
+__device__ __forceinline__ void run_phases(const Kernel& kernel, typename Kernel::Shared& shared,
+                                           Round... round) {
+  if constexpr (Phase < End) {
+    kernel.template phase<Phase>(this_thread(), shared, round...);
     __syncthreads();
-    run_phases<Phase + 1>(kernel, shared);
+    run_phases<Phase + 1, End>(kernel, shared, round...);
   }
 }
 
 template <class Kernel>
 __global__ void phased_kernel(const __grid_constant__ Kernel kernel) {
   __shared__ typename Kernel::Shared shared;
-  run_phases<0>(kernel, shared);
+  if constexpr (HasRounds<Kernel>::value) {
+    run_phases<0, Kernel::kRoundBegin>(kernel, shared);
+    const int rounds = kernel.rounds(shared);
+    for (int i = 0; i < rounds; ++i) {
+      run_phases<Kernel::kRoundBegin, Kernel::kRoundEnd>(kernel, shared, i);
+    }
+    run_phases<Kernel::kRoundEnd, Kernel::kPhases>(kernel, shared);
+  } else {
+    run_phases<0, Kernel::kPhases>(kernel, shared);
+  }
 }
 
 // Queues the kernel on the stream. Throws Error if CUDA refuses the launch.

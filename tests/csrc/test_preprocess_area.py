@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edgedl import ImageSpec, Preprocessor
+from edgedl import ImageSpec, Preprocessor, _core
+from edgedl.frame import Mounting
 from edgedl.runtime.preprocess_reference import preprocess_reference
 
 RNG = np.random.default_rng(31)
@@ -73,6 +74,47 @@ def test_equals_opencv(source_hw: tuple[int, int], target_hw: tuple[int, int]) -
     difference = np.abs(Preprocessor(spec)(image)[0].astype(int) - resized.reshape(*target_hw, 3))
     assert difference.max() <= 1
     assert (difference > 0).mean() <= 0.02
+
+
+# CUDA's blocks hold 2560 pixels in at most 16 rows: more columns than that, more rows, both
+@pytest.mark.parametrize("order", range(4))
+@pytest.mark.parametrize(
+    ("source_hw", "target_hw"),
+    [
+        ((6, 8190), (2, 4)),
+        ((6, 8192), (3, 2)),
+        ((5, 5198), (4, 40)),
+        ((398, 70), (7, 33)),
+        ((600, 70), (6, 35)),
+        ((94, 2700), (5, 67)),
+    ],
+)
+def test_cuda_blocks_go_through_what_they_cannot_hold(
+    source_hw: tuple[int, int], target_hw: tuple[int, int], order: int
+) -> None:
+    for source_format, pixel_format, mounting in (
+        ("bgr8", "rgb8", Mounting()),
+        ("nv12", "gray8", Mounting()),
+        ("bgr8", "rgb8", Mounting(rotate=180)),
+    ):
+        if source_format == "nv12" and source_hw[0] % 2:
+            continue
+        spec = ImageSpec(
+            size_hw=target_hw,
+            resize="area",
+            fit="letterbox" if order % 2 else "stretch",
+            pixel_format=pixel_format,
+            mean=(0.0,) if pixel_format == "gray8" else (0.0,) * 3,
+            std=(1.0,) if pixel_format == "gray8" else (1.0,) * 3,
+            dtype="uint8",
+        )
+        rows = source_hw[0] * 3 // 2 if source_format == "nv12" else source_hw[0]
+        shape = (rows, source_hw[1] + 2, *SHAPES.get(source_format, ()))
+        pixels = RNG.integers(0, 256, shape, np.uint8)[:, 1:-1]
+        pre = Preprocessor(spec, source_format, mounting=mounting)
+        out = np.full(spec.shape, 0xA5, np.uint8)
+        _core.preprocess_emulated(pre._plan, pixels, out, order)
+        assert np.array_equal(out, pre(pixels))
 
 
 @pytest.mark.usefixtures("target")
