@@ -1,4 +1,8 @@
-"""What needs a CUDA device: skipped, with the reason, where there is none."""
+"""What needs a CUDA device: skipped, with the reason, where there is none.
+
+Tests of kernels run a second time, everywhere, with the kernels' code on the host: so the tests
+themselves are known to work before they meet a GPU.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from emulated_gpu import EmulatedGpu, emulate
 
 from edgedl import _core
 from edgedl.engines import tensorrt_api
@@ -20,10 +25,16 @@ if TYPE_CHECKING:
     from edgedl.engines.tensorrt_api import Package, TensorRT
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def gpu() -> None:
     if problem := gpu_problem():
         pytest.skip(problem)
+
+
+@pytest.fixture(autouse=True)
+def gpu_where_it_is_asked_for(request: pytest.FixtureRequest) -> None:
+    if request.node.get_closest_marker("gpu"):
+        request.getfixturevalue("gpu")
 
 
 @pytest.fixture
@@ -88,12 +99,20 @@ class Gpu:
 
 
 @pytest.fixture
-def device(memory: DeviceMemory) -> Iterator[Gpu]:
+def real_device(memory: DeviceMemory) -> Iterator[Gpu]:
     if not _core.built_with_cuda():
         pytest.skip("this edgedl was built without CUDA; see: tools/gpu_check --build")
     with memory.current():
         yield Gpu(memory)
         memory.synchronize()
+
+
+@pytest.fixture(params=["emulated", pytest.param("gpu", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Gpu | EmulatedGpu:
+    if request.param == "gpu":
+        return request.getfixturevalue("real_device")  # type: ignore[no-any-return]
+    emulate(monkeypatch)
+    return EmulatedGpu()
 
 
 @pytest.fixture(params=["tensorrt", "tensorrt_rtx"])

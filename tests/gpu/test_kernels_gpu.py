@@ -14,14 +14,13 @@ from edgedl.runtime.postprocess_cuda import (
     CudaBeamStep,
     CudaNms,
     beam_step_workspace_bytes,
+    best_class_cuda,
     denormalize_cuda,
     nms_workspace_bytes,
     softmax_top_k_cuda,
     softmax_top_k_workspace_bytes,
 )
 from edgedl.stream.motion_cuda import CudaFrameDifference
-
-pytestmark = pytest.mark.gpu
 
 RNG = np.random.default_rng(8)
 
@@ -67,15 +66,16 @@ def test_nms(boxes: int, limit: int, has_groups: bool, device: Any) -> None:
     np.testing.assert_array_equal(device.download(kept)[:number], expected)
 
 
+@pytest.mark.parametrize("objectness", [-1, 4])
 @pytest.mark.parametrize("anchors_are_rows", [False, True])
-def test_best_class(anchors_are_rows: bool, device: Any) -> None:
+def test_best_class(anchors_are_rows: bool, objectness: int, device: Any) -> None:
     predictions = RNG.uniform(0, 1, (84, 8400)).astype(np.float32)
     if anchors_are_rows:
         predictions = np.ascontiguousarray(predictions.T)
-    expected = _core.best_class(predictions, anchors_are_rows, 4, -1, 0.0)
+    job: Any = {"anchors_are_rows": anchors_are_rows, "first_class": 5, "objectness": objectness}
+    expected = _core.best_class(predictions, **job, threshold=0.3)
     found = device.poisoned((8400,), "float32"), device.poisoned((8400,), "int32")
-    held = device.upload(predictions)
-    _core.best_class_cuda(held, *found, anchors_are_rows, 4, -1, 0.0, device.stream)
+    best_class_cuda(device.upload(predictions), *found, **job, threshold=0.3, stream=device.stream)
     for one, wanted in zip(found, expected, strict=True):
         np.testing.assert_array_equal(device.download(one), wanted)
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from edgedl import ImageSpec, Preprocessor
+from edgedl.frame import Mounting
 from edgedl.runtime.device_memory import open_device_memory
 from edgedl.runtime.preprocess_cuda import CudaPreprocessor
 
-pytestmark = pytest.mark.gpu
-
 RNG = np.random.default_rng(7)
+UPRIGHT = Mounting()
 FITS = ("stretch", "letterbox", "crop")
 RESIZES = ("bilinear", "area", "nearest")
 FORMATS = ("bgr8", "rgb8", "gray8", "yuyv", "nv12", "i420")
@@ -48,20 +48,32 @@ def upload(device: Any, pixels: Any) -> Any:
     return device.upload(pixels)
 
 
-def check(device: Any, spec: ImageSpec, source_format: Any, batch: list[Any]) -> None:
-    host = Preprocessor(spec, source_format)
-    expected = np.concatenate([host(pixels) for pixels in batch])
+def check(
+    device: Any,
+    spec: ImageSpec,
+    source_format: Any,
+    batch: list[Any],
+    *,
+    mounting: Mounting = UPRIGHT,
+    rois: Any = None,
+) -> None:
+    host = Preprocessor(spec, source_format, mounting=mounting)
+    regions = rois or [None] * len(batch)
+    expected = np.concatenate([host(*one) for one in zip(batch, regions, strict=True)])
     out = device.poisoned(expected.shape, spec.dtype)
-    pre = CudaPreprocessor(spec, source_format, stream=device.stream)
-    pre.into([upload(device, pixels) for pixels in batch], out)
+    pre = CudaPreprocessor(spec, source_format, stream=device.stream, mounting=mounting)
+    pre.into([upload(device, pixels) for pixels in batch], out, rois)
     found = device.download(out)
     np.testing.assert_array_equal(found.view(np.uint8), expected.view(np.uint8))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16", "uint8"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "uint8", "int8"])
 @pytest.mark.parametrize("source_format", FORMATS)
 def test_every_option(source_format: str, dtype: Any, device: Any) -> None:
-    scaling = {} if dtype == "uint8" else {"mean": (0.4, 0.5, 0.6), "std": (0.2, 0.3, 0.25)}
+    scaling: dict[str, Any] = (
+        {} if dtype == "uint8" else {"mean": (0.4, 0.5, 0.6), "std": (0.2, 0.3, 0.25)}
+    )
+    scaling |= {"scale": 0.0171} if dtype == "int8" else {}
     for source_hw, target_hw, fit, resize, layout in product(
         SOURCES_HW, TARGETS_HW, FITS, RESIZES, ("NCHW", "NHWC")
     ):
@@ -87,6 +99,26 @@ def test_odd_sizes(odd_hw: tuple[int, int], device: Any) -> None:
         check(device, spec, "bgr8", [picture("bgr8", *odd_hw)])
 
 
+@pytest.mark.parametrize("rotate", [0, 90, 180, 270])
+@pytest.mark.parametrize("source_format", FORMATS)
+def test_regions_of_turned_pictures(source_format: str, rotate: int, device: Any) -> None:
+    pixels = picture(source_format, 36, 50, 3)
+    rois = [(0, 0, 50, 36), (2, 4, 44, 30), (48, 34, 2, 2)]
+    for resize, flip in product(RESIZES, ("none", "horizontal", "vertical")):
+        spec: Any = ImageSpec(size_hw=(11, 19), resize=resize, fit="letterbox")
+        mounting = Mounting(rotate=rotate, flip=flip)
+        check(device, spec, source_format, [pixels] * 3, mounting=mounting, rois=rois)
+
+
+@pytest.mark.parametrize("source_hw", [(6, 8192), (600, 70), (94, 2700), (64, 96)])
+@pytest.mark.parametrize("target_hw", [(2, 4), (5, 35), (32, 48)])
+def test_cells_of_every_size(
+    source_hw: tuple[int, int], target_hw: tuple[int, int], device: Any
+) -> None:
+    spec = ImageSpec(size_hw=target_hw, resize="area")
+    check(device, spec, "bgr8", [picture("bgr8", *source_hw)])
+
+
 @pytest.mark.parametrize("resize", RESIZES)
 def test_a_batch_of_many_sizes(resize: Any, device: Any) -> None:
     """More pictures than one launch takes, and neighbours that other methods resize."""
@@ -101,27 +133,29 @@ def test_full_hd(device: Any) -> None:
         check(device, spec, source_format, [picture(source_format, 1080, 1920)])
 
 
-def test_two_streams_do_not_mix(device: Any) -> None:
+@pytest.mark.gpu
+def test_two_streams_do_not_mix(real_device: Any) -> None:
     other = open_device_memory()
     try:
-        second = type(device)(other)
+        second = type(real_device)(other)
         spec = ImageSpec(size_hw=(64, 64))
         pictures = [picture("bgr8", 480, 640) for _ in range(2)]
         both = []
-        for one, pixels in zip((device, second), pictures, strict=True):
+        for one, pixels in zip((real_device, second), pictures, strict=True):
             held, out = upload(one, pixels), one.poisoned(spec.shape, "float32")
             pre = CudaPreprocessor(spec, stream=one.stream)
             for _ in range(20):
                 pre.into(held, out)
             both.append((held, out))
-        for one, pixels, (_, out) in zip((device, second), pictures, both, strict=True):
+        for one, pixels, (_, out) in zip((real_device, second), pictures, both, strict=True):
             np.testing.assert_array_equal(one.download(out), Preprocessor(spec)(pixels))
     finally:
         other.close()
 
 
+@pytest.mark.gpu
 @pytest.mark.parametrize("package", ["torch", "cupy"])
-def test_arrays_of_packages(package: str, device: Any) -> None:
+def test_arrays_of_packages(package: str, real_device: Any) -> None:
     module = pytest.importorskip(package)
     if package == "torch" and not module.cuda.is_available():
         pytest.skip("this torch has no CUDA")
@@ -131,7 +165,7 @@ def test_arrays_of_packages(package: str, device: Any) -> None:
         out = module.zeros(spec.shape, device="cuda")
     else:
         held, out = module.asarray(pixels), module.zeros(spec.shape, "float32")
-    CudaPreprocessor(spec, stream=device.stream).into(held, out)
-    device.memory.synchronize()
+    CudaPreprocessor(spec, stream=real_device.stream).into(held, out)
+    real_device.memory.synchronize()
     found = out.cpu().numpy() if package == "torch" else out.get()
     np.testing.assert_array_equal(found, Preprocessor(spec)(pixels))
