@@ -134,45 +134,56 @@ class CudaBeamStep:
         )
 
 
-def best_class_cuda(
-    predictions: Any,
-    scores: Any,
-    classes: Any,
-    *,
-    anchors_are_rows: bool,
-    first_class: int,
-    objectness: int = -1,
-    threshold: float = 0.0,
-    stream: Any = 0,
-) -> None:
-    """Begin to find the best class of each anchor of a detector; see ``csrc/kernels/best_class.h``.
+class CudaBestClass:
+    """The best class of each anchor of a detector, on a GPU; see ``csrc/kernels/best_class.h``.
 
     Args:
-        predictions: float32, contiguous, (values, anchors), or (anchors, values).
-        scores: float32, contiguous, (anchors,): becomes the score of the best class, times that of
-            `objectness` where there is one; -inf where that is not above the threshold, or all
-            classes are NaN.
-        classes: int32, contiguous, (anchors,): becomes the class, counted from 0.
-        anchors_are_rows: Whether predictions is (anchors, values).
         first_class: Which of an anchor's values is its first class; the classes are the last ones.
+        anchors_are_rows: Whether predictions are (anchors, values), not (values, anchors).
         objectness: Which value says that there is an object at all; -1 for none.
         threshold: Of the objectness; without one it changes nothing.
         stream: In whose order the work is done; 0 is the default stream.
-
-    Raises:
-        UsageError: E110 an array has another type or shape, or lies elsewhere, or an anchor has no
-            class.
     """
-    _core.best_class_cuda(
-        predictions,
-        scores,
-        classes,
-        anchors_are_rows,
-        first_class,
-        objectness,
-        threshold,
-        stream_number(stream),
-    )
+
+    def __init__(
+        self,
+        first_class: int,
+        *,
+        anchors_are_rows: bool,
+        objectness: int = -1,
+        threshold: float = 0.0,
+        stream: Any = 0,
+    ) -> None:
+        self.first_class = first_class
+        self.anchors_are_rows = anchors_are_rows
+        self.objectness = objectness
+        self.threshold = threshold
+        self.stream = stream_number(stream)
+
+    def into(self, predictions: Any, scores: Any, classes: Any) -> None:
+        """Begin to find the classes.
+
+        Args:
+            predictions: float32, contiguous, (values, anchors), or (anchors, values).
+            scores: float32, contiguous, (anchors,): becomes the score of the best class, times the
+                objectness where there is one; -inf where that is not above the threshold, or all
+                classes are NaN.
+            classes: int32, contiguous, (anchors,): becomes the class, counted from 0.
+
+        Raises:
+            UsageError: E110 an array has another type or shape, or lies elsewhere, or an anchor has
+                no class.
+        """
+        _core.best_class_cuda(
+            predictions,
+            scores,
+            classes,
+            self.anchors_are_rows,
+            self.first_class,
+            self.objectness,
+            self.threshold,
+            self.stream,
+        )
 
 
 def nms_workspace_bytes(boxes: int, max_candidates: int) -> int:
