@@ -12,9 +12,9 @@ from edgedl.runtime.draw_cuda import draw_boxes_cuda, draw_heat_map_cuda, draw_m
 from edgedl.runtime.postprocess import denormalize
 from edgedl.runtime.postprocess_cuda import (
     CudaBeamStep,
+    CudaBestClass,
     CudaNms,
     beam_step_workspace_bytes,
-    best_class_cuda,
     denormalize_cuda,
     nms_workspace_bytes,
     softmax_top_k_cuda,
@@ -75,7 +75,8 @@ def test_best_class(anchors_are_rows: bool, objectness: int, device: Any) -> Non
     job: Any = {"anchors_are_rows": anchors_are_rows, "first_class": 5, "objectness": objectness}
     expected = _core.best_class(predictions, **job, threshold=0.3)
     found = device.poisoned((8400,), "float32"), device.poisoned((8400,), "int32")
-    best_class_cuda(device.upload(predictions), *found, **job, threshold=0.3, stream=device.stream)
+    held = device.upload(predictions)
+    CudaBestClass(**job, threshold=0.3, stream=device.stream).into(held, *found)
     for one, wanted in zip(found, expected, strict=True):
         np.testing.assert_array_equal(device.download(one), wanted)
 

@@ -70,9 +70,8 @@ def check(
 @pytest.mark.parametrize("dtype", ["float32", "float16", "uint8", "int8"])
 @pytest.mark.parametrize("source_format", FORMATS)
 def test_every_option(source_format: str, dtype: Any, device: Any) -> None:
-    scaling: dict[str, Any] = (
-        {} if dtype == "uint8" else {"mean": (0.4, 0.5, 0.6), "std": (0.2, 0.3, 0.25)}
-    )
+    scaling: dict[str, Any] = {"mean": (0.4, 0.5, 0.6), "std": (0.2, 0.3, 0.25)}
+    scaling = {} if dtype == "uint8" else scaling
     scaling |= {"scale": 0.0171} if dtype == "int8" else {}
     for source_hw, target_hw, fit, resize, layout in product(
         SOURCES_HW, TARGETS_HW, FITS, RESIZES, ("NCHW", "NHWC")
