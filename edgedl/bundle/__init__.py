@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from edgedl.bundle.files import (
     MAX_FILES,
@@ -29,8 +29,9 @@ from edgedl.bundle.golden import (
     write_golden,
 )
 from edgedl.bundle.manifest import MAX_BYTES, FileRecord, Graph, Manifest
+from edgedl.bundle.mapped import map_file
 from edgedl.bundle.onnx_bytes import scan_onnx
-from edgedl.bundle.packed import MANIFEST, is_packed, list_packed, pack, read_packed
+from edgedl.bundle.packed import MANIFEST, is_packed, list_packed, map_packed, pack, read_packed
 from edgedl.errors import BundleError, ConfigError, EdgedlError, IntegrityError
 from edgedl.spec import NEEDS, ModelSpec
 from edgedl.vocab import Vocab, parse_labels
@@ -115,13 +116,25 @@ class Bundle:
             BundleError: E403 the file is not listed, or no longer there.
             IntegrityError: E402 it changed.
         """
-        record = self.manifest.files.get(name)
-        if record is None:
-            msg = f"{self.path} has no file {name!r}"
-            raise BundleError("E403", msg)
-        raw = _read(self.path, name, record.size_bytes)
-        if hashlib.sha256(raw).hexdigest() != record.sha256:
-            raise _changed(self.path, name, "a sha256 that differs")
+        raw = _read(self.path, name, self._record(name).size_bytes)
+        self._check(name, raw)
+        return raw
+
+    def map(self, name: str) -> memoryview:
+        """Return the bytes of a listed file where they lie, checked; see ``bundle.mapped``.
+
+        They are read only once, and what was hashed is what you get, unless somebody writes into
+        the file instead of replacing it.
+
+        Raises:
+            BundleError: E403 the file is not listed, or no longer there.
+            IntegrityError: E402 it changed.
+        """
+        size = self._record(name).size_bytes
+        raw = _map(self.path, name)
+        if len(raw) != size:
+            raise _changed(self.path, name, f"{size} bytes, got {len(raw)}")
+        self._check(name, raw)
         return raw
 
     def read_manifest(self) -> bytes:
@@ -197,6 +210,17 @@ class Bundle:
     def vocab(self) -> Vocab:
         """Words or characters with their ids."""
         return Vocab.parse(self.read("vocab.json"), str(self.path / "vocab.json"))
+
+    def _record(self, name: str) -> FileRecord:
+        record = self.manifest.files.get(name)
+        if record is None:
+            msg = f"{self.path} has no file {name!r}"
+            raise BundleError("E403", msg)
+        return record
+
+    def _check(self, name: str, raw: bytes | memoryview) -> None:
+        if hashlib.sha256(raw).hexdigest() != self._record(name).sha256:
+            raise _changed(self.path, name, "a sha256 that differs")
 
     @property
     def _labels(self) -> tuple[str, ...]:
@@ -307,8 +331,7 @@ def _read(folder: Path, name: str, max_bytes: int) -> bytes:
         if is_packed(folder):
             raw = read_packed(folder, name, max_bytes)
         else:
-            fd = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW)
-            with os.fdopen(fd, "rb") as file:
+            with _opened(folder / name) as file:
                 raw = file.read(max_bytes + 1)
     except OSError as err:
         msg = f"{folder / name} cannot be read: {err.strerror}"
@@ -319,6 +342,22 @@ def _read(folder: Path, name: str, max_bytes: int) -> bytes:
         msg = f"{folder / name} is larger than {max_bytes} bytes"
         raise BundleError("E406", msg)
     raise _changed(folder, name, f"at most {max_bytes} bytes, got more")
+
+
+def _map(folder: Path, name: str) -> memoryview:
+    """Map a file that is no link."""
+    try:
+        if is_packed(folder):
+            return map_packed(folder, name)
+        with _opened(folder / name) as file:
+            return map_file(file)
+    except OSError as err:
+        msg = f"{folder / name} cannot be read: {err.strerror}"
+        raise BundleError("E403", msg) from err
+
+
+def _opened(path: Path) -> BinaryIO:
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb")
 
 
 def _shown(name: str) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from edgedl.bundle.files import MAX_FILES, MAX_TOTAL_BYTES, new_file, safe_name
+from edgedl.bundle.mapped import map_file
 from edgedl.errors import BundleError, IntegrityError
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ _BEGINS = b"PK\x03\x04"
 _END, _ZIP64 = b"PK\x05\x06", b"PK\x06\x07"
 _END_BYTES, _ZIP64_BYTES = 22, 20
 _MAX_DIRECTORY_BYTES = 1 << 18
+_LENGTHS_AT = 26
+"""Where before a member stand the lengths of its name and of its extra fields, which follow."""
 _WHOLE = "it was cut off or changed; copy it again"
 
 
@@ -83,7 +86,7 @@ def list_packed(path: Path) -> dict[str, int]:
         BundleError: E403 it cannot be read, E406 it holds more than a bundle may.
         IntegrityError: E402 it was cut off or changed, E405 it holds what no bundle may.
     """
-    with _opened(path) as (_, members):
+    with _opened(path) as (_, _, members):
         return {name: member.file_size for name, member in members.items()}
 
 
@@ -94,12 +97,33 @@ def read_packed(path: Path, name: str, max_bytes: int) -> bytes:
         BundleError: E403 it is not there or cannot be read, E406 as ``list_packed``.
         IntegrityError: E402 or E405 as ``list_packed``.
     """
-    with _opened(path) as (archive, members):
-        if name not in members:
-            msg = f"{path / name} cannot be read: it is not there; copy the bundle again"
-            raise BundleError("E403", msg)
-        with archive.open(members[name]) as file:
+    with _opened(path) as (_, archive, members):
+        member = _find(path, members, name)
+        with archive.open(member) as file:
             return file.read(max_bytes + 1)
+
+
+def map_packed(path: Path, name: str) -> memoryview:
+    """Return the bytes of a file where they lie in a packed bundle, see ``bundle.mapped``.
+
+    Raises:
+        BundleError: E403 or E406 as ``read_packed``.
+        IntegrityError: E402 or E405 as ``list_packed``.
+    """
+    with _opened(path) as (file, archive, members):
+        member = _find(path, members, name)
+        archive.open(member).close()  # which compares what stands before its bytes
+        whole = map_file(file)
+        lengths = struct.unpack_from("<2H", whole, member.header_offset + _LENGTHS_AT)
+        start = member.header_offset + _LENGTHS_AT + 4 + sum(lengths)
+        return whole[start : start + member.file_size]
+
+
+def _find(path: Path, members: dict[str, zipfile.ZipInfo], name: str) -> zipfile.ZipInfo:
+    if name in members:
+        return members[name]
+    msg = f"{path / name} cannot be read: it is not there; copy the bundle again"
+    raise BundleError("E403", msg)
 
 
 def _member(name: str) -> zipfile.ZipInfo:
@@ -125,14 +149,16 @@ def _check_out(out: Path, force: bool) -> None:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
+def _opened(
+    path: Path,
+) -> Iterator[tuple[BinaryIO, zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
     """Open a packed bundle and check what it says it holds."""
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             _check_end(path, file, size)
             with zipfile.ZipFile(file) as archive:
-                yield archive, _checked(path, archive.infolist(), size)
+                yield file, archive, _checked(path, archive.infolist(), size)
     except OSError as err:
         msg = f"{path} cannot be read: {err.strerror}"
         raise BundleError("E403", msg) from err

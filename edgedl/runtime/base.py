@@ -181,10 +181,14 @@ class Pipeline:
     def _open(self, role: str, threads: int) -> Session:
         """Open a graph, or the engine built from it, from the bytes that were checked."""
         name = self.bundle.graph(role, self.precision)
+        file = name.relative_to(self.bundle.path).as_posix()
+        raw: bytes | memoryview
         if self.backend in ENGINE_BACKENDS:
             name, raw = self._engine(role)
+        elif name.suffix == ".safetensors":
+            raw = self.bundle.map(file)
         else:
-            raw = self.bundle.read(name.relative_to(self.bundle.path).as_posix())
+            raw = self.bundle.read(file)
         session = open_session(raw, self.backend, threads, str(name))
         task = self.bundle.model_spec.task
         if task == "tensor":

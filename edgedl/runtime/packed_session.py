@@ -12,11 +12,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load
 
 from edgedl import _core
 from edgedl.errors import BundleError, UsageError
+from edgedl.runtime.stored_tensors import stored_tensors
 from edgedl.spec import TensorSpec
 
 if TYPE_CHECKING:
@@ -32,8 +31,8 @@ class PackedSession:
     backend = "onnxruntime"
     """The runtime of the encoder beside it, by which a bundle's precisions are chosen."""
 
-    def __init__(self, raw: bytes, name: str) -> None:
-        """Open a step from its bytes.
+    def __init__(self, raw: bytes | memoryview, name: str) -> None:
+        """Open a step from its bytes, which it uses where they lie.
 
         Args:
             raw: Of ``step.int8-packed.safetensors``: ``sizes`` (P, values), ``words`` (V, E),
@@ -46,12 +45,12 @@ class PackedSession:
         """
         self._name = name
         try:
-            tensors = load(raw)
+            tensors = stored_tensors(raw)
             positions, values = (int(size) for size in tensors["sizes"])
             words, score = tensors["words"], tensors["score"]
             products = {product: _product(tensors, product) for product in PRODUCTS}
             bias = products["gates"][1]
-        except (SafetensorError, KeyError, IndexError, ValueError, TypeError) as err:
+        except (KeyError, IndexError, ValueError, TypeError) as err:
             msg = f"{name} is not a packed step: {err}; copy the bundle again"
             raise BundleError("E410", msg) from err
         try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from edgedl.bundle.mapped import map_file
 from edgedl.deps import explain_missing
 from edgedl.errors import BundleError, UsageError
 from edgedl.options import suggest
@@ -45,7 +46,7 @@ class Session(Protocol):
 
 
 def open_session(
-    model: Path | bytes,
+    model: Path | bytes | memoryview,
     backend: str = "auto",
     threads: int = 1,
     name: str = "the model",
@@ -56,8 +57,9 @@ def open_session(
 
     Args:
         model: The file, or all its bytes, e.g. from ``Bundle.read``, so that what was checked is
-            what runs. For ``ENGINE_BACKENDS`` an engine: a file is loaded if it was built on this
-            machine; bytes are trusted.
+            what runs. A packed step uses them where they lie: a file is mapped, as those of
+            ``Bundle.map`` are. For ``ENGINE_BACKENDS`` an engine: a file is loaded if it was built
+            on this machine; bytes are trusted.
         backend: ``"auto"`` or one of ``BACKENDS``.
         threads: CPU threads of one call, >= 1; of no meaning to an engine.
         name: Of the model, where ``model`` is bytes.
@@ -81,7 +83,8 @@ def open_session(
     if isinstance(model, Path):
         name = str(model)
         try:
-            model = model.read_bytes()
+            with model.open("rb") as file:
+                model = map_file(file)
         except OSError as err:
             msg = f"{name} cannot be read: {err.strerror}"
             raise BundleError("E403", msg) from err
@@ -89,16 +92,16 @@ def open_session(
         return PackedSession(model, name)
     with explain_missing(f"running {name}"):
         from edgedl.runtime.ort_session import OrtSession
-    return OrtSession(model, threads, name, in_float=in_float)
+    return OrtSession(bytes(model), threads, name, in_float=in_float)
 
 
-def _open_engine(model: Path | bytes, package: Package, name: str) -> Session:
+def _open_engine(model: Path | bytes | memoryview, package: Package, name: str) -> Session:
     from edgedl.runtime.engine_file import open_engine
     from edgedl.runtime.trt_session import TrtSession
 
     if isinstance(model, Path):
         return TrtSession(open_engine(model, package), package, str(model))
-    return TrtSession(model, package, name)
+    return TrtSession(bytes(model), package, name)
 
 
 def check_backend(backend: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,19 @@ def test_views_of_arrays_are_taken(folder: Path) -> None:
     session, given = open_session(folder / "all.safetensors"), feeds(3)
     turned = {**given, "features": np.asfortranarray(given["features"])}
     assert np.array_equal(session.run(turned)["logits"], session.run(given)["logits"])
+
+
+def test_weights_are_used_where_they_lie(folder: Path, tmp_path: Path) -> None:
+    path, given = tmp_path / "x.safetensors", feeds(1)
+    path.write_bytes((folder / "all.safetensors").read_bytes())
+    session = open_session(path)
+    wanted = session.run(given)["logits"]
+    path.unlink()
+    assert str(path) in Path("/proc/self/maps").read_text()
+    assert np.array_equal(session.run(given)["logits"], wanted)
+    session.close()
+    gc.collect()
+    assert str(path) not in Path("/proc/self/maps").read_text()
 
 
 def test_wrong_inputs_are_named(folder: Path) -> None:

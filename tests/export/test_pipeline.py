@@ -15,7 +15,7 @@ import pytest
 import torch
 from tiny_kinds import FADES
 
-from edgedl.bundle import Bundle
+from edgedl.bundle import Bundle, pack
 from edgedl.bundle.explain import explain
 from edgedl.data.scenes import Scenes
 from edgedl.engines import tensorrt_api
@@ -117,6 +117,18 @@ def test_manifest_tells_where_it_came_from(bundle: Bundle) -> None:
     assert manifest.precisions["fp16"].latency_ms == {}
     assert manifest.machine["packages"] == manifest.versions
     assert manifest.refused == ()
+
+
+def test_a_packed_step_is_used_where_it_lies(bundle: Bundle, tmp_path: Path) -> None:
+    pack(bundle, tmp_path / "tiny.zip")
+    picture = np.zeros((30, 30, 3), np.uint8)
+    with load(bundle.path, precision="int8-packed") as pipeline:
+        assert "step.int8-packed.safetensors" in Path("/proc/self/maps").read_text()
+        wanted = pipeline(picture)
+    with load(tmp_path / "tiny.zip", precision="int8-packed") as pipeline:
+        assert str(tmp_path / "tiny.zip") in Path("/proc/self/maps").read_text()
+        found = pipeline(picture)
+    assert (found.text, found.log_prob) == (wanted.text, wanted.log_prob)
 
 
 def test_bundle_proves_itself(bundle: Bundle) -> None:
