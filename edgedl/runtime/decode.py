@@ -85,8 +85,9 @@ def beam(
 ) -> list[Decoded]:
     """Search with several captions beside each other, see ``csrc/kernels/beam_step.h``.
 
-    A complete caption stays among the best until others push it out. The search for a picture ends
-    when all its captions are complete, or one of them is that no other can pass any more.
+    A complete caption stays among the best until others push it out, and wins in the end if none
+    of those became better than it was. The search for a picture ends when all its captions are
+    complete, or one of them is that no other can pass any more.
 
     Args:
         step: Session of the step graph, as for ``greedy``; its rows are the captions of all
@@ -98,8 +99,8 @@ def beam(
         options: How many captions, how they compete, and what they may not be.
 
     Returns:
-        The best caption of each picture, with the others that are complete. Its log-probability
-        is that of softmax in float32, within 1e-6 of the exact one for each token.
+        The best caption of each picture, with the best others that are complete. Its
+        log-probability is that of softmax in float32, within 1e-6 of the exact one for each token.
 
     Raises:
         BundleError: E414 the network gives values that are not finite.
@@ -107,9 +108,9 @@ def beam(
     shape = len(features), options.beams
     log_prob, score = np.full(shape, -np.inf), np.full(shape, -np.inf)
     log_prob[:, 0] = 0.0
-    is_complete = np.zeros(shape, bool)
     tokens = np.zeros((*shape, 0), np.int64)
     is_written = log_prob == 0.0
+    found = [_Found(options.beams) for _ in features]
     pictures, seen = np.arange(len(features)), features
     most = _length_penalty(options.max_tokens, options.length_penalty)
     for length in range(1, options.max_tokens + 1):
@@ -119,22 +120,57 @@ def beam(
         written = tokens[is_written]
         token = written[:, -1] if length > 1 else np.full(len(written), BOS, np.int64)
         out = step.run({"token": token, "h_in": h, "c_in": c, "features": seen})
+        before = tokens, log_prob, score
         parent, token, log_prob, score = _beam_step(
             out["logits"], written, row, log_prob, score, options
         )
-        was_complete = np.take_along_axis(is_complete, parent, axis=1)
+        for n in np.nonzero(np.isneginf(log_prob[:, 0]))[0]:
+            found[n].add_if_first(*(one[n, 0] for one in before))  # nothing may follow it
         row = np.take_along_axis(row, parent, axis=1)
         tokens = np.take_along_axis(tokens, parent[..., None], axis=1)
         tokens = np.concatenate([tokens, token[..., None]], axis=2)
-        is_complete = np.where(row >= 0, token == EOS, was_complete)
-        is_written = (row >= 0) & (token != EOS)
+        is_new = (row >= 0) & (log_prob > -np.inf)
+        is_written = is_new & (token != EOS)
+        for place in zip(*np.nonzero(is_new & ~is_written), strict=True):
+            found[place[0]].add(tokens[place], log_prob[place], score[place])
         reach = np.where(is_written, log_prob, -np.inf).max(axis=1) / most
-        is_decided = np.where(is_complete, score, -np.inf).max(axis=1) > reach
-        is_written &= ~is_decided[:, None]
+        is_written &= (np.array([one.best_score for one in found]) <= reach)[:, None]
         h, c = out["h_out"][row[is_written]], out["c_out"][row[is_written]]
         if not np.array_equal(pictures, now := np.nonzero(is_written)[0]):
             pictures, seen = now, features[now]
-    return [_best(vocab, *table) for table in zip(tokens, log_prob, is_complete, strict=True)]
+    for place in zip(*np.nonzero(is_written), strict=True):
+        found[place[0]].add(tokens[place], log_prob[place], score[place])
+    return [one.best(vocab) for one in found]
+
+
+class _Found:
+    """The best captions of a picture that nothing is added to any more, best first."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._captions: list[tuple[float, float, Array]] = []
+
+    @property
+    def best_score(self) -> float:
+        return self._captions[0][0] if self._captions else -np.inf
+
+    def add(self, tokens: Array, log_prob: float, score: float) -> None:
+        self._captions.append((float(score), float(log_prob), tokens))
+        self._captions.sort(key=lambda one: -one[0])  # among equals the first one found
+        del self._captions[self._most :]
+
+    def add_if_first(self, tokens: Array, log_prob: float, score: float) -> None:
+        if not self._captions:
+            self.add(tokens, log_prob, score)
+
+    def best(self, vocab: Vocab) -> Decoded:
+        """Return the best, with the others that are complete."""
+        captions = []
+        for _, log_prob, tokens in self._captions:
+            ids = tuple(int(i) for i in tokens[tokens != EOS])
+            captions.append(Decoded(vocab.decode(ids), ids, log_prob, len(ids) < len(tokens)))
+        first, *others = captions
+        return replace(first, alternatives=tuple(one for one in others if one.is_complete))
 
 
 def _length_penalty(tokens: int, alpha: float) -> float:
@@ -172,16 +208,6 @@ def _beam_step(
     if (parent < 0).any():
         raise _not_finite()
     return parent, token, grown, new_score
-
-
-def _best(vocab: Vocab, tokens: Array, log_prob: Array, is_complete: Array) -> Decoded:
-    """Return the first of the captions of a picture, (B, T), best first."""
-    captions = [tuple(int(i) for i in row[row != EOS]) for row in tokens]
-    first, *others = (
-        Decoded(vocab.decode(ids), ids, float(log_prob[b]), bool(is_complete[b]))
-        for b, ids in enumerate(captions)
-    )
-    return replace(first, alternatives=tuple(one for one in others if one.is_complete))
 
 
 def most_probable(logits: Array) -> tuple[Array, Array]:

@@ -78,8 +78,13 @@ def score(log_prob: float, tokens: Caption, alpha: float) -> float:
 def plain(
     next_log_probs: Callable[[Caption], Any], options: DecodeOptions
 ) -> list[tuple[Caption, float]]:
-    """Search one caption by the definition, until nothing can change."""
+    """Search one caption by the definition, until nothing can change; return all, best first."""
+
+    def best_first(captions: list[tuple[Caption, float]]) -> list[tuple[Caption, float]]:
+        return sorted(captions, key=lambda c: -score(c[1], c[0], options.length_penalty))
+
     found: list[tuple[Caption, float]] = [((), 0.0)]
+    ended: dict[Caption, float] = {}
     for _ in range(options.max_tokens):
         more = []
         for tokens, log_prob in found:
@@ -91,9 +96,9 @@ def plain(
                 is_early = token == EOS and len(tokens) < options.min_tokens
                 if not is_early and not has_repeat(longer, options.no_repeat_ngram):
                     more.append((longer, log_prob + log))
-        more.sort(key=lambda one: -score(one[1], one[0], options.length_penalty))
-        found = more[: options.beams]
-    return found
+        found = best_first(more)[: options.beams]
+        ended |= {tokens: log_prob for tokens, log_prob in found if tokens[-1] == EOS}
+    return best_first(list((ended | dict(found)).items()))
 
 
 def told(tokens: Caption) -> tuple[Caption, bool]:
@@ -180,6 +185,46 @@ def test_alternatives_are_other_complete_captions_best_first() -> None:
         assert len({one.ids for one in (decoded, *decoded.alternatives)}) == len(ranked)
         seen += len(ranked) - 1
     assert seen > 4
+
+
+class Chain(Step):
+    """A step that gives each token the probabilities of what follows it, others share the rest."""
+
+    def __init__(self, follows: dict[str, dict[str, float]], words: int) -> None:
+        super().__init__(0, words)
+        names = self.vocab.tokens
+        self.table = np.empty((len(names), len(names)))
+        for token, name in enumerate(names):
+            told = follows.get(name, {})
+            self.table[token] = (1 - sum(told.values())) / (len(names) - len(told))
+            self.table[token, [names.index(n) for n in told]] = list(told.values())
+
+    def run(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
+        with np.errstate(divide="ignore"):
+            logits = np.log(self.table[feeds["token"]])
+        return {**super().run(feeds), "logits": logits.astype(np.float32)}
+
+
+def test_a_complete_caption_wins_though_others_pushed_it_out() -> None:
+    follows = {"<bos>": {"w0": 0.74, "<eos>": 0.25}, "w0": {"w1": 0.49, "w2": 0.49}}
+    step = Chain(follows, words=60)
+    options = DecodeOptions(method="beam", beams=2, max_tokens=9)
+    (found,) = beam(step, *state(1), step.vocab, options)
+    assert (found.ids, found.is_complete) == ((), True)
+    assert found.log_prob == pytest.approx(math.log(0.25), abs=1e-6)
+    assert len(found.alternatives) <= 1
+
+
+def test_a_caption_that_nothing_may_follow_is_cut() -> None:
+    step = Chain({}, words=0)  # 4 tokens, of which <eos> may not come
+    options = DecodeOptions(method="beam", max_tokens=9, no_repeat_ngram=1, min_tokens=9)
+    for found in beam(step, *state(2), step.vocab, options):
+        assert (sorted(found.ids), found.is_complete) == (sorted({0, 1, 2, 3} - {EOS}), False)
+        assert found.log_prob == pytest.approx(3 * math.log(1 / 4), abs=1e-5)
+    step.table[BOS] = 0.0
+    step.table[BOS, EOS] = 1.0
+    (found,) = beam(step, *state(1), step.vocab, options)
+    assert (found.ids, found.is_complete, found.log_prob) == ((), False, 0.0)
 
 
 def test_only_captions_that_go_on_are_run() -> None:
