@@ -15,21 +15,23 @@ std::uint8_t* pixel(const Canvas& canvas, int x, int y) {
 
 void draw_box(const Canvas& canvas, const std::int32_t* corners, const std::uint8_t* color,
               int thickness, int alpha) {
-  const OverlayColor fill = active_target().overlay_color;
+  const OverlayColor draw = active_target().overlay_color;
+  const auto fill = [&](math::Span columns, math::Span rows) {
+    if (columns.begin >= columns.end || rows.begin >= rows.end) return;
+    draw(pixel(canvas, columns.begin, rows.begin), canvas.step, rows.end - rows.begin,
+         columns.end - columns.begin, color, alpha);
+  };
   const std::int64_t x1 = corners[0], y1 = corners[1];
   const math::Span columns = math::inside(x1, corners[2] - x1, canvas.width);
   const math::Span rows = math::inside(y1, corners[3] - y1, canvas.height);
   const math::Hole hole = math::hole_of(corners, thickness);
+  if (hole.x1 >= hole.x2 || hole.y1 >= hole.y2) return fill(columns, rows);
   const math::Span kept = math::inside(hole.x1, hole.x2 - hole.x1, canvas.width);
-  for (int y = rows.begin; y < rows.end; ++y) {
-    std::uint8_t* row = pixel(canvas, 0, y);
-    if (hole.has_row(y)) {
-      fill(row + 3 * columns.begin, kept.begin - columns.begin, color, alpha);
-      fill(row + 3 * kept.end, columns.end - kept.end, color, alpha);
-    } else {
-      fill(row + 3 * columns.begin, columns.end - columns.begin, color, alpha);
-    }
-  }
+  const math::Span between = math::inside(hole.y1, hole.y2 - hole.y1, canvas.height);
+  fill(columns, {rows.begin, between.begin});
+  fill({columns.begin, kept.begin}, between);
+  fill({kept.end, columns.end}, between);
+  fill(columns, {between.end, rows.end});
 }
 
 // Rows of a heat map as wide as its place in the picture; two are kept, as most are needed again.

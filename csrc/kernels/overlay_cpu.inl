@@ -1,20 +1,28 @@
 // Runs of pixels short enough to stay in registers or the nearest cache.
-constexpr int kOverlayColorRun = 64;
+constexpr int kOverlayColorRun = 3 * 64;  // bytes
 constexpr int kOverlayHeatRun = 256;
 
-void overlay_color(std::uint8_t* dst, int count, const std::uint8_t* color, int alpha) {
-  int at = 0;
-  if (count >= kOverlayColorRun) {
-    std::uint8_t run[3 * kOverlayColorRun];
-    for (int i = 0; i < 3 * kOverlayColorRun; ++i) run[i] = color[i % 3];
-    for (; at + kOverlayColorRun <= count; at += kOverlayColorRun, dst += sizeof run) {
-      for (int i = 0; i < 3 * kOverlayColorRun; ++i) {
-        dst[i] = math::blended(dst[i], run[i], alpha);
-      }
-    }
+void overlay_color(std::uint8_t* dst, std::ptrdiff_t step, int rows, int columns,
+                   const std::uint8_t* color, int alpha) {
+  const std::ptrdiff_t bytes = std::ptrdiff_t{3} * columns;
+  std::uint8_t run[kOverlayColorRun];
+  for (int i = 0; i < kOverlayColorRun && i < bytes; i += 3) {
+    for (int c = 0; c < 3; ++c) run[i + c] = color[c];
   }
-  for (; at < count; ++at, dst += 3) {
-    for (int c = 0; c < 3; ++c) dst[c] = math::blended(dst[c], color[c], alpha);
+  for (; rows > 0; --rows, dst += step) {
+    std::uint8_t* to = dst;
+    std::ptrdiff_t left = bytes;
+    if (alpha == 255) {
+      for (; left >= kOverlayColorRun; left -= kOverlayColorRun, to += kOverlayColorRun) {
+        std::memcpy(to, run, sizeof run);
+      }
+      std::memcpy(to, run, static_cast<std::size_t>(left));
+      continue;
+    }
+    for (; left >= kOverlayColorRun; left -= kOverlayColorRun, to += kOverlayColorRun) {
+      for (int i = 0; i < kOverlayColorRun; ++i) to[i] = math::blended(to[i], run[i], alpha);
+    }
+    for (int i = 0; i < left; ++i) to[i] = math::blended(to[i], run[i], alpha);
   }
 }
 

@@ -35,8 +35,7 @@ EDGEDL_HD Span inside(std::int64_t first, std::int64_t count, int size) {
 struct Hole {
   std::int64_t x1, y1, x2, y2;
 
-  EDGEDL_HD bool has_row(int y) const { return x1 < x2 && y >= y1 && y < y2; }
-  EDGEDL_HD bool has(int x, int y) const { return has_row(y) && x >= x1 && x < x2; }
+  EDGEDL_HD bool has(int x, int y) const { return x >= x1 && x < x2 && y >= y1 && y < y2; }
 };
 
 EDGEDL_HD Hole hole_of(const std::int32_t* corners, int thickness) {

@@ -3,6 +3,7 @@
 // template of the standard library: the linker could keep that copy for every target.
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "kernels/best_class_math.h"
 #include "kernels/denormalize_math.h"
