@@ -8,6 +8,11 @@ import re
 _OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
+def counted(number: int, thing: str) -> str:
+    """Return ``1 frame``, ``2 frames``: of words whose plural ends with an s."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def escaped(text: str, keep: str = "") -> str:
     r"""Return text with what a terminal would obey written as in Python: ``\n``, ``\x1b``.
 

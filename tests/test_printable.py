@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgedl.errors import SourceError
-from edgedl.printable import escaped
+from edgedl.printable import counted, escaped
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,10 @@ from edgedl.printable import escaped
 )
 def test_escaped(text: str, shown: str) -> None:
     assert escaped(text) == shown
+
+
+def test_one_thing_and_many() -> None:
+    assert [counted(n, "frame") for n in range(3)] == ["0 frames", "1 frame", "2 frames"]
 
 
 def test_some_may_stay() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from edgedl.cli.parser import print_json
 from edgedl.errors import DataError, UsageError
-from edgedl.printable import escaped
+from edgedl.printable import counted, escaped
 
 if TYPE_CHECKING:
     from edgedl.runtime.base import Pipeline, Result
@@ -75,7 +75,7 @@ def predict(pipeline: RegressorPipeline, args: argparse.Namespace) -> int:
     series = pipeline.model.series
     seen = read_series(path, series.inputs).of(series.inputs)
     if len(seen) < series.window:
-        msg = f"{path} has {len(seen)} rows; a window of {series.window} is needed"
+        msg = f"{path} has {counted(len(seen), 'row')}; a window of {series.window} is needed"
         raise UsageError("E102", msg)
     first = len(seen) - series.window if args.last else 0
     with _lines_to(args.json) as out:

@@ -18,6 +18,7 @@ from edgedl.cli.parser import (
 )
 from edgedl.cli.search import add_beams_option, search_changes
 from edgedl.deps import explain_missing
+from edgedl.printable import counted
 
 
 def add(subparsers: Any) -> None:
@@ -130,7 +131,7 @@ def _print_table(result: dict[str, Any]) -> None:
     console.print(table)
     n, backend = result["cases"][0]["n"], result["cases"][0]["backend"]
     console.print(
-        f"n = {n} frames each, closed loop, {backend}, {result['threads']} thread(s); "
+        f"n = {n} frames each, closed loop, {backend}, {counted(result['threads'], 'thread')}; "
         f"{describe(result['machine'])}",
         highlight=False,
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgedl.cli.parser import add_json_option, new_parser, print_json, print_next
 from edgedl.deps import explain_missing
+from edgedl.printable import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -152,8 +153,8 @@ def _facts(bundle: Bundle) -> Iterable[tuple[str, str]]:
         yield "built here", f"{path}, {made}"
     if calibration := manifest.calibration:
         digest = calibration.sha256[:12]
-        yield "calibration", f"{calibration.method} on {calibration.n} samples {digest}"
-    yield "golden", f"{len(bundle.golden())} samples to prove itself with"
+        yield "calibration", f"{calibration.method} on {counted(calibration.n, 'sample')} {digest}"
+    yield "golden", f"{counted(len(bundle.golden()), 'sample')} to prove itself with"
     yield "versions", ", ".join(f"{k} {v}" for k, v in manifest.versions.items()) or "not recorded"
     if manifest.licences:
         yield "licences", ", ".join(manifest.licences)

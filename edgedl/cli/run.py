@@ -19,6 +19,7 @@ from edgedl.cli.parser import add_backend_options, add_json_option, new_parser, 
 from edgedl.cli.search import add_beams_option, search_changes
 from edgedl.deps import explain_missing
 from edgedl.errors import UsageError
+from edgedl.printable import counted
 
 if TYPE_CHECKING:
     from edgedl.frame import Frame, Mounting
@@ -175,13 +176,16 @@ def _run(args: argparse.Namespace) -> int:
         task = pipeline.bundle.model_spec.task
         are_videos = task == "clip-classification" and _holds_videos(Path(args.source))
         takes_pictures = pipeline.bundle.model_spec.image is not None
+        are_arrays = Path(args.source).suffix in answer.ARRAYS
+        if takes_pictures and are_arrays and task != "tensor":
+            raise answer.misfit(pipeline, args.source)
         _check_options(args, task, is_stream=takes_pictures and not are_videos)
         change_search(pipeline.model, search_changes(args))
         if args.top is not None:
             pipeline.top = args.top
         if are_videos:
             done = answer.classify_clips(pipeline, Path(args.source), args)
-        elif takes_pictures and Path(args.source).suffix not in answer.ARRAYS:
+        elif takes_pictures and not are_arrays:
             return _stream(args, pipeline)
         elif task == "text-generation":
             answer.write_text(pipeline, args)
@@ -249,8 +253,24 @@ def _stream(args: argparse.Namespace, pipeline: Any) -> int:
             f"{source.status().frames} came",
             file=sys.stderr,
         )
-    print_next("edgedl", "serve", args.bundle, "--source", source.uri)
+    print_next("edgedl", "serve", args.bundle, "--source", source.uri, *_options_of_serve(args))
     return 0
+
+
+def _options_of_serve(args: argparse.Namespace) -> list[object]:
+    """Return those of the arguments that ``edgedl serve`` takes, too."""
+    told = {
+        "--motion": (args.motion, None),
+        "--rotate": (args.rotate, 0),
+        "--flip": (args.flip, "none"),
+        "--backend": (args.backend, "auto"),
+        "--precision": (args.precision, "auto"),
+        "--threads": (args.threads, 1),
+        "--beams": (args.beams, None),
+    }
+    given = [(name, value) for name, (value, usual) in told.items() if value != usual]
+    words: list[object] = [word for pair in given for word in pair]
+    return [*words, *["--allow-prebuilt-engine"] * args.allow_prebuilt_engine]
 
 
 def _sinks(args: argparse.Namespace) -> list[Sink]:
@@ -282,7 +302,7 @@ class _Counter:
 
     def write(self, _frame: Frame, caption: Result) -> None:
         self._done += 1
-        self._status.update(plain(f"{self._done} frames  {caption.text}"))
+        self._status.update(plain(f"{counted(self._done, 'frame')}  {caption.text}"))
 
     def __enter__(self) -> _Counter:
         if self._console.is_terminal:
@@ -314,6 +334,7 @@ def _print_summary(source: Source, done: int, gate: MotionGate | None) -> None:
     status = source.status()
     still = f"{gate.held_back} without motion, " if gate else ""
     print(
-        f"{done} frames answered, {still}{status.dropped} dropped, {status.corrupt} damaged",
+        f"{counted(done, 'frame')} answered, {still}{status.dropped} dropped, "
+        f"{status.corrupt} damaged",
         file=sys.stderr,
     )

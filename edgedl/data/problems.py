@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgedl.errors import DataError
+from edgedl.printable import counted
 
 log = logging.getLogger(__name__)
 
@@ -67,5 +68,4 @@ class Problems:
         lines = [f"  {one.where}: {one.why}" for one in self.found[:SHOWN]]
         if len(self.found) > SHOWN:
             lines.append(f"  … and {len(self.found) - SHOWN} more")
-        some = "sample" if len(self.found) == 1 else "samples"
-        return f"{len(self.found)} bad {some} ({counts}):\n" + "\n".join(lines)
+        return f"{counted(len(self.found), 'bad sample')} ({counts}):\n" + "\n".join(lines)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edgedl.evaluate import main_metric
 from edgedl.export.report_int8 import int8_sections
 from edgedl.html_page import escape, jpeg_uri, page, png_uri, section, table, tile_row
+from edgedl.printable import counted
 from edgedl.timing import P99_MIN_SAMPLES, describe, summary
 
 if TYPE_CHECKING:
@@ -329,8 +330,8 @@ def _details(facts: ReportFacts) -> str:
     against = "PyTorch" if manifest.parent.kind == "run" else "the model as it came"
     rows.append((f"fp32 graphs against {against}", f"largest relative error: {errors}"))
     if calibration:
-        about = f"{calibration.n} samples, sha256 {calibration.sha256}; {calibration.method}"
-        rows.append(("calibration", about))
+        samples = f"{counted(calibration.n, 'sample')}, sha256 {calibration.sha256}"
+        rows.append(("calibration", f"{samples}; {calibration.method}"))
     for engine in manifest.engines:
         rows.append(("engine", f"{engine.file}, from the {engine.precision} graph"))
     for graph in manifest.graphs:

@@ -74,6 +74,16 @@ def test_pictures(run: Any, tmp_path: Path) -> None:
     assert notes[1].startswith("next: edgedl serve ")
 
 
+def test_what_comes_next_has_the_options_of_the_daemon(run: Any, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "in")
+    _, notes = run("pictures", tmp_path / "in", "--max-frames", 1)
+    assert notes[0] == "1 frame answered, 0 dropped, 0 damaged"
+    assert notes[1].endswith(f"--source {tmp_path / 'in'}")
+    options = "--motion 0.5 --rotate 90 --flip vertical --precision fp32 --threads 2"
+    _, notes = run("pictures", tmp_path / "in", *options.split())
+    assert notes[1].endswith(f"--source {tmp_path / 'in'} {options}")
+
+
 @pytest.mark.parametrize(
     ("words", "seen_as"),
     [
@@ -315,7 +325,8 @@ def test_letters_to_a_file(run: Any, tmp_path: Path) -> None:
         ("clips", ["videos", "--max-frames", "4"], 2, "E130"),
         ("texts", ["red", "--rotate", "90"], 2, "[E130] a text-classifier takes no pictures that"),
         ("series", ["x.csv", "--flip", "vertical"], 2, "leave the mounting (--rotate, --flip) out"),
-        ("pictures", ["x.npy", "--rotate", "90"], 2, "x.npy holds arrays, which are not turned"),
+        ("pictures", ["x.npy"], 2, "[E102] 'x.npy' is nothing for a model for classification: it"),
+        ("clips", ["x.npz", "--rotate", "90"], 2, "it takes a video, a camera, or a folder of vid"),
         ("pictures", ["x.png", "--rotate", "45"], 2, "E100] argument --rotate: invalid choice: 45"),
         ("texts", ["red", "--top", "0"], 2, "--top must be >= 1; got 0"),
         ("texts", ["red", "--json", "no/x.jsonl"], 2, "lies in a folder that does not exist"),
