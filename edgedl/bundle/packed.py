@@ -33,6 +33,9 @@ _BEGINS = b"PK\x03\x04"
 _END, _ZIP64 = b"PK\x05\x06", b"PK\x06\x07"
 _END_BYTES, _ZIP64_BYTES = 22, 20
 _MAX_DIRECTORY_BYTES = 1 << 18
+_ALIGNMENT = 64
+_FILLER, _EMPTY_FILLER_BYTES = 0xD935, 6
+"""The extra field by which Android's zipalign aligns members."""
 _LENGTHS_AT = 26
 """Where before a member stand the lengths of its name and of its extra fields, which follow."""
 _WHOLE = "it was cut off or changed; copy it again"
@@ -55,9 +58,9 @@ def pack(bundle: Bundle, out: Path, force: bool = False) -> None:
     with new_file(out) as file:
         try:
             with zipfile.ZipFile(file, "w", allowZip64=False) as archive:
-                archive.writestr(_member(MANIFEST), bundle.read_manifest())
+                archive.writestr(_member(MANIFEST, file.tell()), bundle.read_manifest())
                 for name in sorted(bundle.manifest.files):
-                    archive.writestr(_member(name), bundle.read(name))
+                    archive.writestr(_member(name, file.tell()), bundle.read(name))
         except zipfile.LargeZipFile as err:
             msg = (
                 f"{bundle.path} has {bundle.size_bytes} bytes, a packed bundle at most "
@@ -126,11 +129,20 @@ def _find(path: Path, members: dict[str, zipfile.ZipInfo], name: str) -> zipfile
     raise BundleError("E403", msg)
 
 
-def _member(name: str) -> zipfile.ZipInfo:
-    """Return the record of a member, with nothing in it of when, where or by whom."""
+def _member(name: str, at: int) -> zipfile.ZipInfo:
+    """Return the record of a member, with nothing in it of when, where or by whom.
+
+    Args:
+        name: Of the member.
+        at: Where in the file the record will stand. An extra field fills up what follows it, so
+            that the member's bytes begin at a multiple of ``_ALIGNMENT``.
+    """
     info = zipfile.ZipInfo(name, _FIRST_DAY)
     info.create_system = 3
     info.external_attr = (stat.S_IFREG | 0o644) << 16
+    end = at + _LENGTHS_AT + 4 + len(name) + _EMPTY_FILLER_BYTES
+    gap = -end % _ALIGNMENT
+    info.extra = struct.pack("<3H", _FILLER, 2 + gap, _ALIGNMENT) + bytes(gap)
     return info
 
 
