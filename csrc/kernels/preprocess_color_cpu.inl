@@ -125,6 +125,58 @@ void yuv_to_rgb_line(const YuvToRgb& k, const std::uint8_t* y, const std::uint8_
   }
 }
 
+#elif defined(EDGEDL_NEON)
+
+// 8 whole numbers of 32 bits
+struct Ints {
+  int32x4_t low, high;
+};
+
+inline Ints ints(int16x8_t values) {
+  return {vmovl_s16(vget_low_s16(values)), vmovl_high_s16(values)};
+}
+
+inline Ints add_products(Ints sum, Ints values, int factor) {
+  return {vmlaq_n_s32(sum.low, values.low, factor), vmlaq_n_s32(sum.high, values.high, factor)};
+}
+
+// Their upper 12 bits as bytes, saturated
+inline uint8x8_t upper_bytes(Ints values) {
+  const int16x8_t low = vreinterpretq_s16_s32(values.low);
+  return vqshrun_n_s16(vuzp2q_s16(low, vreinterpretq_s16_s32(values.high)), 4);
+}
+
+struct RgbBytes {
+  uint8x8_t r, g, b;
+};
+
+inline RgbBytes yuv_to_rgb_bytes(const YuvToRgb& k, uint8x8_t above_black, uint8x8_t u_byte,
+                                 uint8x8_t v_byte) {
+  const uint8x8_t middle = vdup_n_u8(128);
+  const int32x4_t half = vdupq_n_s32(1 << 19);
+  const Ints base =
+      add_products({half, half}, ints(vreinterpretq_s16_u16(vmovl_u8(above_black))), k.y);
+  const Ints u = ints(vreinterpretq_s16_u16(vsubl_u8(u_byte, middle)));
+  const Ints v = ints(vreinterpretq_s16_u16(vsubl_u8(v_byte, middle)));
+  return {upper_bytes(add_products(base, v, k.v_to_r)),
+          upper_bytes(add_products(add_products(base, v, k.v_to_g), u, k.u_to_g)),
+          upper_bytes(add_products(base, u, k.u_to_b))};
+}
+
+void yuv_to_rgb_line(const YuvToRgb& k, const std::uint8_t* y, const std::uint8_t* uv, int count,
+                     std::uint8_t* r, std::uint8_t* g, std::uint8_t* b) {
+  const YuvToRgb own = k;  // a copy cannot change when an output is written
+  const uint8x8_t black = vdup_n_u8(static_cast<std::uint8_t>(own.y_offset));
+  for (int i = 0; i < count; i += 8) {
+    const uint8x8x2_t chroma = vld2_u8(uv + 2 * i);
+    const RgbBytes pixels =
+        yuv_to_rgb_bytes(own, vqsub_u8(vld1_u8(y + i), black), chroma.val[0], chroma.val[1]);
+    vst1_u8(r + i, pixels.r);
+    vst1_u8(g + i, pixels.g);
+    vst1_u8(b + i, pixels.b);
+  }
+}
+
 #else
 
 void yuv_to_rgb_line(const YuvToRgb& k, const std::uint8_t* y, const std::uint8_t* uv, int count,
@@ -161,6 +213,13 @@ void pick_pairs(const std::uint8_t* row, const PairTable& table, std::uint8_t* o
     store_16(out + chunk.to, _mm_shuffle_epi8(load_16(row + chunk.from), load_16(chunk.place)));
   }
   if (table.narrow.count > 0) return;
+#elif defined(EDGEDL_NEON)
+  const PairChunks<16> narrow = table.narrow;  // a copy cannot change when an output is written
+  for (int i = 0; i < narrow.count; ++i) {
+    const PairChunk<16>& chunk = narrow.at[i];
+    vst1q_u8(out + chunk.to, vqtbl1q_u8(vld1q_u8(row + chunk.from), vld1q_u8(chunk.place)));
+  }
+  if (narrow.count > 0) return;
 #endif
   for (int i = 0; i < table.count; ++i) memcpy(out + 2 * i, row + table.offset[i], 2);
 }

@@ -23,6 +23,7 @@ class LinearRows : public TensorRows {
                pitch_of(tables.width),
                tables.bytes,
                tables.is_paired,
+               tables.is_exact,
                tables.next,
                tables.offset.data(),
                tables.weights.data(),
@@ -204,12 +205,14 @@ LinearBlock block_of(const std::int32_t* offset, const std::uint32_t* weights, i
   return block;
 }
 
+bool add_up(const std::vector<std::uint32_t>& weights) {
+  return std::all_of(weights.begin(), weights.end(),
+                     [](std::uint32_t both) { return (both & 0xffff) + (both >> 16) == 2048; });
+}
+
 std::vector<LinearBlock> blocks_of(const LinearTables& tables, int step) {
   std::vector<LinearBlock> blocks;
-  const bool exact = std::all_of(
-      tables.weights.begin(), tables.weights.end(),
-      [](std::uint32_t weights) { return (weights & 0xffff) + (weights >> 16) == 2048; });
-  if (!exact || tables.next == 0 || tables.bytes < 8) return blocks;
+  if (!tables.is_exact || tables.next == 0 || tables.bytes < 8) return blocks;
   for (std::size_t i = 0; i < tables.offset.size(); i += LinearBlock::kPixels) {
     blocks.push_back(block_of(&tables.offset[i], &tables.weights[i], step, tables.bytes));
   }
@@ -244,6 +247,7 @@ LinearTables linear_tables(const PreprocessPlan& plan, const Placement& at, int 
     tables.weights.push_back(static_cast<std::uint32_t>(taps.weight0) |
                              static_cast<std::uint32_t>(taps.weight1) << 16);
   }
+  tables.is_exact = add_up(tables.weights);
   tables.blocks = blocks_of(tables, step);
   if (sparse) tables.columns = paired_columns(plan, at, source_width, first);
   for (int y = 0; y < at.height; ++y) {

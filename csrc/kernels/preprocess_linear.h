@@ -14,7 +14,7 @@ namespace edgedl {
 struct LinearTables {
   LinearTable::Step step;
   int width;
-  bool is_paired;
+  bool is_paired, is_exact;
   int bytes, next;  // see LinearTable
   Columns columns;
   std::vector<std::int32_t> offset;  // see LinearTable

@@ -35,7 +35,8 @@ inline int load_int(const std::uint8_t* from) {
 
 #endif
 
-// kPlane pixels of each channel as vectors of bytes, in order.
+// kPlane pixels of each channel as vectors of bytes; load_colors gives the first byte of each
+// pixel, then the second, then the third.
 #if defined(__AVX512VBMI__)
 
 using Plane = __m512i;
@@ -58,10 +59,10 @@ struct EveryThird {
 };
 constexpr EveryThird kEveryThird;
 
-inline void load_colors(const std::uint8_t* pixels, const Channels& channels, Plane* planes) {
+inline void load_colors(const std::uint8_t* pixels, Plane* planes) {
   const Plane a = load_64(pixels), b = load_64(pixels + 64), c = load_64(pixels + 128);
   for (int i = 0; i < 3; ++i) {
-    const Plane first = _mm512_set1_epi8(static_cast<char>(channels.of[i]));
+    const Plane first = _mm512_set1_epi8(static_cast<char>(i));
     const Plane at = _mm512_add_epi8(_mm512_load_si512(kEveryThird.at), first);
     const __mmask64 in_c = _mm512_movepi8_mask(at);  // 128 and up
     planes[i] = _mm512_mask_permutexvar_epi8(_mm512_permutex2var_epi8(a, at, b), in_c, at, c);
@@ -111,7 +112,7 @@ struct EveryThird {
 };
 constexpr EveryThird kEveryThird;
 
-inline void load_colors(const std::uint8_t* pixels, const Channels& channels, Plane* planes) {
+inline void load_colors(const std::uint8_t* pixels, Plane* planes) {
   const Plane a = join(load_16(pixels), load_16(pixels + 48));
   const Plane b = join(load_16(pixels + 16), load_16(pixels + 64));
   const Plane c = join(load_16(pixels + 32), load_16(pixels + 80));
@@ -119,10 +120,9 @@ inline void load_colors(const std::uint8_t* pixels, const Channels& channels, Pl
     return _mm256_broadcastsi128_si256(load_16(from));
   };
   for (int i = 0; i < 3; ++i) {
-    const std::ptrdiff_t first = channels.of[i];
-    const Plane ab = _mm256_blendv_epi8(a, b, twice(kEveryThird.in_b[first]));
-    const Plane abc = _mm256_blendv_epi8(ab, c, twice(kEveryThird.in_c[first]));
-    planes[i] = _mm256_shuffle_epi8(abc, twice(kEveryThird.at[first]));
+    const Plane ab = _mm256_blendv_epi8(a, b, twice(kEveryThird.in_b[i]));
+    const Plane abc = _mm256_blendv_epi8(ab, c, twice(kEveryThird.in_c[i]));
+    planes[i] = _mm256_shuffle_epi8(abc, twice(kEveryThird.at[i]));
   }
 }
 
@@ -136,9 +136,45 @@ inline void store_each_pair(std::int16_t* out, Plane bytes) {
   store_32(out, _mm256_slli_epi16(_mm256_maddubs_epi16(bytes, _mm256_set1_epi8(1)), 6));
 }
 
+#elif defined(EDGEDL_NEON)
+
+using Plane = uint8x16_t;
+constexpr int kPlane = 16;
+
+inline Plane load_plane(const std::uint8_t* from) {
+  return vld1q_u8(from);
+}
+
+inline void store_plane(std::uint8_t* to, Plane bytes) {
+  vst1q_u8(to, bytes);
+}
+
+inline void load_colors(const std::uint8_t* pixels, Plane* planes) {
+  const uint8x16x3_t colors = vld3q_u8(pixels);
+  for (int i = 0; i < 3; ++i) planes[i] = colors.val[i];
+}
+
+// 0..255 -> 0..32640
+inline int16x8_t times_128(uint8x8_t bytes) {
+  return vreinterpretq_s16_u16(vshll_n_u8(bytes, 7));
+}
+
+inline int16x8_t high_times_128(uint8x16_t bytes) {
+  return vreinterpretq_s16_u16(vshll_high_n_u8(bytes, 7));
+}
+
+inline void store_each_pixel(std::int16_t* out, Plane bytes) {
+  vst1q_s16(out, times_128(vget_low_u8(bytes)));
+  vst1q_s16(out + 8, high_times_128(bytes));
+}
+
+inline void store_each_pair(std::int16_t* out, Plane bytes) {
+  vst1q_s16(out, vreinterpretq_s16_u16(vshlq_n_u16(vpaddlq_u8(bytes), 6)));
+}
+
 #endif
 
-#if defined(__AVX2__)
+#if defined(__AVX2__) || defined(EDGEDL_NEON)
 
 // use(channel, x, kPlane pixels of it from x on) until all of `count` pixels were used, the last
 // ones perhaps twice; false if there are too few.
@@ -146,14 +182,18 @@ template <class Use>
 inline bool for_all_planes(const std::uint8_t* row, const Channels& channels, int count,
                            const Use& use) {
   if (count < kPlane) return false;
+  const Channels from = channels;  // a copy cannot change when an output is written
+  // of each byte of a pixel: r g b or b g r
+  const int channel[3] = {static_cast<int>(from.of[0]), static_cast<int>(from.of[1]),
+                          static_cast<int>(from.of[2])};
   for (int i = 0; i < count; i += kPlane) {
     const int x = i + kPlane <= count ? i : count - kPlane;
-    if (channels.step == 3) {
+    if (from.step == 3) {
       Plane planes[3];
-      load_colors(row + 3 * x, channels, planes);
-      for (int c = 0; c < 3; ++c) use(c, x, planes[c]);
+      load_colors(row + 3 * x, planes);
+      for (int c = 0; c < 3; ++c) use(channel[c], x, planes[c]);
     } else {
-      for (int c = 0; c < channels.count; ++c) use(c, x, load_plane(row + channels.of[c] + x));
+      for (int c = 0; c < from.count; ++c) use(c, x, load_plane(row + from.of[c] + x));
     }
   }
   return true;
@@ -362,6 +402,111 @@ inline int across_vectors(const std::uint8_t* row, const Channels& channels,
   return x;
 }
 
+#elif defined(EDGEDL_NEON)
+
+// -16 times the second neighbours' weights
+inline int16x8_t load_weights(const std::uint32_t* weights) {
+  const uint16x8_t low = vreinterpretq_u16_u32(vld1q_u32(weights));
+  const uint16x8_t high = vreinterpretq_u16_u32(vld1q_u32(weights + 4));
+  return vmulq_n_s16(vreinterpretq_s16_u16(vuzp2q_u16(low, high)), -16);
+}
+
+// Of neighbours p and q, both times 128, with weights that add up to 2048:
+//   (p * weight_p + q * weight_q) >> 4 = 128 p + ((128 (p - q) * -16 weight_q) >> 15)
+inline int16x8_t between(int16x8_t p, int16x8_t q, int16x8_t weight) {
+  return vaddq_s16(p, vqdmulhq_s16(vsubq_s16(p, q), weight));
+}
+
+// Bytes of 8 pixels: byte 2i of each, then byte 2i + 1 of each. Eight bytes of a pixel are read; at
+// the end of a row they begin `Back` bytes earlier, so that nothing behind it is.
+template <int Back>
+inline void load_columns(const std::uint8_t* row, const std::int32_t* offset, uint8x16_t* columns) {
+  uint8x16_t pixel[8];
+  for (int i = 0; i < 8; ++i) {
+    uint64x1_t bytes = vreinterpret_u64_u8(vld1_u8(row + offset[i] - Back));
+    if constexpr (Back > 0) bytes = vshr_n_u64(bytes, 8 * Back);
+    pixel[i] = vcombine_u8(vreinterpret_u8_u64(bytes), vcreate_u8(0));
+  }
+  const uint8x16_t a = vzip1q_u8(pixel[0], pixel[4]), b = vzip1q_u8(pixel[1], pixel[5]);
+  const uint8x16_t c = vzip1q_u8(pixel[2], pixel[6]), d = vzip1q_u8(pixel[3], pixel[7]);
+  const uint8x16_t even = vzip1q_u8(a, c), odd = vzip1q_u8(b, d);
+  columns[0] = vzip1q_u8(even, odd);
+  columns[1] = vzip2q_u8(even, odd);
+  columns[2] = vzip1q_u8(vzip2q_u8(a, c), vzip2q_u8(b, d));
+}
+
+template <int Back>
+inline void across_colors(const std::uint8_t* row, const std::int32_t* offset, int16x8_t weights,
+                          std::int16_t* first, std::int16_t* second, std::int16_t* third) {
+  uint8x16_t bytes[3];  // of a pixel and the next one
+  load_columns<Back>(row, offset, bytes);
+  const int16x8_t p0 = times_128(vget_low_u8(bytes[0])), p1 = high_times_128(bytes[0]);
+  const int16x8_t p2 = times_128(vget_low_u8(bytes[1])), q0 = high_times_128(bytes[1]);
+  const int16x8_t q1 = times_128(vget_low_u8(bytes[2])), q2 = high_times_128(bytes[2]);
+  vst1q_s16(first, between(p0, q0, weights));
+  vst1q_s16(second, between(p1, q1, weights));
+  vst1q_s16(third, between(p2, q2, weights));
+}
+
+inline void across_plane(const std::uint8_t* plane, const std::int32_t* offset, int16x8_t weights,
+                         std::int16_t* out) {
+  std::uint16_t pair[8];
+  for (int i = 0; i < 8; ++i) memcpy(&pair[i], plane + offset[i], sizeof pair[i]);
+  const uint16x8_t pairs = {pair[0], pair[1], pair[2], pair[3], pair[4], pair[5], pair[6], pair[7]};
+  const int16x8_t near = times_128(vmovn_u16(pairs)), far = times_128(vshrn_n_u16(pairs, 8));
+  vst1q_s16(out, between(near, far, weights));
+}
+
+inline void across_pairs(const std::uint8_t* pairs, int16x8_t weights, std::int16_t* out) {
+  const uint8x8x2_t both = vld2_u8(pairs);
+  vst1q_s16(out, between(times_128(both.val[0]), times_128(both.val[1]), weights));
+}
+
+inline int all_across_colors(const std::uint8_t* row, const std::ptrdiff_t* of,
+                             const LinearTable& table, std::int16_t* out) {
+  std::int16_t* const first = out + of[0] * table.pitch;  // bytes, in any order of channels
+  std::int16_t* const second = out + of[1] * table.pitch;
+  std::int16_t* const third = out + of[2] * table.pitch;
+  int x = 0;
+  for (; x < table.count; x += 8) {
+    const std::int32_t* offset = table.offset + x;
+    const int16x8_t weights = load_weights(table.weights + x);
+    if (offset[7] + 8 <= table.bytes) {
+      across_colors<0>(row, offset, weights, first + x, second + x, third + x);
+    } else if (offset[0] >= 2) {
+      across_colors<2>(row, offset, weights, first + x, second + x, third + x);
+    } else {
+      break;
+    }
+  }
+  return x;
+}
+
+inline int all_across_planes(const std::uint8_t* row, const Channels& channels,
+                             const LinearTable& table, std::int16_t* out) {
+  int x = 0;
+  for (; x < table.count; x += 8) {
+    const int16x8_t weights = load_weights(table.weights + x);
+    for (int c = 0; c < channels.count; ++c) {
+      const std::uint8_t* plane = row + channels.of[c];
+      std::int16_t* to = out + c * table.pitch + x;
+      if (table.is_paired) across_pairs(plane + 2 * x, weights, to);
+      if (!table.is_paired) across_plane(plane, table.offset + x, weights, to);
+    }
+  }
+  return x;
+}
+
+// Returns how many pixels it made: those at the end of a narrow row are left.
+inline int across_vectors(const std::uint8_t* row, const Channels& channels,
+                          const LinearTable& table, std::int16_t* out) {
+  if (!table.is_exact || table.next == 0) return 0;
+  const Channels from = channels;  // copies cannot change when an output is written
+  const LinearTable own = table;
+  if (from.step == 3) return all_across_colors(row, from.of, own, out);
+  return all_across_planes(row, from, own, out);
+}
+
 #else
 
 inline int across_vectors(const std::uint8_t*, const Channels&, const LinearTable&, std::int16_t*) {
@@ -455,6 +600,37 @@ inline int down_vectors(const std::int16_t* above, const std::int16_t* below, st
   return i;
 }
 
+#elif defined(EDGEDL_NEON)
+
+// 8 values, times 4 and not yet rounded
+inline int16x8_t down_vector(const std::int16_t* above, const std::int16_t* below,
+                             std::int16_t weight0, std::int16_t weight1) {
+  const int16x8_t upper = vshrq_n_s16(vqdmulhq_n_s16(vld1q_s16(above), weight0), 1);
+  return vsraq_n_s16(upper, vqdmulhq_n_s16(vld1q_s16(below), weight1), 1);
+}
+
+void linear_down(const std::int16_t* above, const std::int16_t* below, std::int16_t weight0,
+                 std::int16_t weight1, int count, std::uint8_t* line) {
+  for (int i = 0; i < count; i += 16) {
+    const int16x8_t low = down_vector(above + i, below + i, weight0, weight1);
+    const int16x8_t high = down_vector(above + i + 8, below + i + 8, weight0, weight1);
+    vst1q_u8(line + i, vqrshrun_high_n_s16(vqrshrun_n_s16(low, 2), high, 2));
+  }
+}
+
+inline int down_vectors(const std::int16_t* above, const std::int16_t* below, std::int16_t weight0,
+                        std::int16_t weight1, int count, float scale, float bias, float* dst) {
+  const float32x4_t s = vdupq_n_f32(scale), b = vdupq_n_f32(bias);
+  int i = 0;
+  for (; i + 8 <= count; i += 8) {
+    const int16x8_t four_times = down_vector(above + i, below + i, weight0, weight1);
+    const uint16x8_t value = vreinterpretq_u16_s16(vrshrq_n_s16(four_times, 2));
+    vst1q_f32(dst + i, scaled(vget_low_u16(value), s, b));
+    vst1q_f32(dst + i + 4, scaled(vget_high_u16(value), s, b));
+  }
+  return i;
+}
+
 #else
 
 void linear_down(const std::int16_t* above, const std::int16_t* below, std::int16_t weight0,
@@ -498,6 +674,18 @@ void pick_pixels(const std::uint8_t* row, const Channels& channels, const std::i
       store_planes(four, order, line + done, pitch);
     }
   }
+#elif defined(EDGEDL_NEON)
+  if (channels.step == 3) {
+    const Channels from = channels;  // a copy cannot change when an output is written
+    // the last pixels have no eight bytes
+    for (; done + 8 <= count && offset[done + 7] + 8 <= offset[count - 1] + 3; done += 8) {
+      uint8x16_t bytes[3];
+      load_columns<0>(row, offset + done, bytes);
+      vst1_u8(line + from.of[0] * pitch + done, vget_low_u8(bytes[0]));
+      vst1_u8(line + from.of[1] * pitch + done, vget_high_u8(bytes[0]));
+      vst1_u8(line + from.of[2] * pitch + done, vget_low_u8(bytes[1]));
+    }
+  }
 #endif
   for (int c = 0; c < channels.count; ++c) {
     const std::uint8_t* from = row + channels.of[c];
@@ -507,7 +695,7 @@ void pick_pixels(const std::uint8_t* row, const Channels& channels, const std::i
 
 void split_pixels(const std::uint8_t* row, const Channels& channels, int count, int pitch,
                   std::uint8_t* line) {
-#if defined(__AVX2__)
+#if defined(__AVX2__) || defined(EDGEDL_NEON)
   const auto store = [=](int c, int x, Plane bytes) {
     store_plane(line + std::ptrdiff_t{c} * pitch + x, bytes);
   };

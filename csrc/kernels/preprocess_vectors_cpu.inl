@@ -87,4 +87,49 @@ inline void store_halves(std::uint16_t* dst, Floats y) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(dst), _mm256_cvtps_ph(y, _MM_FROUND_TO_NEAREST_INT));
 }
 
+#elif defined(EDGEDL_NEON)
+
+struct Floats {
+  float32x4_t four[4];
+};
+constexpr int kFloats = 16;
+
+inline Floats load_floats(const float* from) {
+  return {{vld1q_f32(from), vld1q_f32(from + 4), vld1q_f32(from + 8), vld1q_f32(from + 12)}};
+}
+
+inline float32x4_t scaled(uint16x4_t values, float32x4_t scale, float32x4_t bias) {
+  return vaddq_f32(vmulq_f32(vcvtq_f32_u32(vmovl_u16(values)), scale), bias);
+}
+
+inline Floats scaled_bytes(const std::uint8_t* value, const Floats& scale, const Floats& bias) {
+  const uint8x16_t bytes = vld1q_u8(value);
+  const uint16x8_t low = vmovl_u8(vget_low_u8(bytes)), high = vmovl_high_u8(bytes);
+  return {{scaled(vget_low_u16(low), scale.four[0], bias.four[0]),
+           scaled(vget_high_u16(low), scale.four[1], bias.four[1]),
+           scaled(vget_low_u16(high), scale.four[2], bias.four[2]),
+           scaled(vget_high_u16(high), scale.four[3], bias.four[3])}};
+}
+
+inline void store_floats(float* dst, const Floats& y) {
+  for (int i = 0; i < 4; ++i) vst1q_f32(dst + 4 * i, y.four[i]);
+}
+
+inline void store_halves(std::uint16_t* dst, const Floats& y) {
+  for (int i = 0; i < 4; i += 2) {
+    const float16x8_t halves = vcvt_high_f16_f32(vcvt_f16_f32(y.four[i]), y.four[i + 1]);
+    vst1q_u16(dst + 4 * i, vreinterpretq_u16_f16(halves));
+  }
+}
+
+// The conversions saturate.
+inline int16x8_t rounded(float32x4_t low, float32x4_t high) {
+  return vqmovn_high_s32(vqmovn_s32(vcvtnq_s32_f32(low)), vcvtnq_s32_f32(high));
+}
+
+inline void store_int8(std::int8_t* dst, const Floats& y) {
+  const int16x8_t low = rounded(y.four[0], y.four[1]), high = rounded(y.four[2], y.four[3]);
+  vst1q_s8(dst, vqmovn_high_s16(vqmovn_s16(low), high));
+}
+
 #endif

@@ -21,7 +21,7 @@ void interleave_line(const std::uint8_t* line, int pitch, int count, std::uint8_
   }
 }
 
-#if defined(__AVX2__)
+#if defined(__AVX2__) || defined(EDGEDL_NEON)
 
 // store(i, the vector of values from i on), as far as whole vectors go; returns where that is.
 template <class Store>
@@ -29,6 +29,11 @@ inline int write_vectors(const std::uint8_t* value, int count, const Scales& sca
                          const Store& store) {
   static_assert(Scales::kPeriod % kFloats == 0);
   int i = 0;
+  if (scales.count == 1) {
+    const Floats scale = load_floats(scales.scale), bias = load_floats(scales.bias);
+    for (; i + kFloats <= count; i += kFloats) store(i, scaled_bytes(value + i, scale, bias));
+    return i;
+  }
   for (int k = 0; i + kFloats <= count; i += kFloats) {
     store(i, scaled_bytes(value + i, load_floats(scales.scale + k), load_floats(scales.bias + k)));
     k = k + kFloats < Scales::kPeriod ? k + kFloats : 0;
@@ -55,7 +60,7 @@ inline void write_values(const std::uint8_t* value, int begin, int count, const 
 
 void write_float32(const std::uint8_t* value, int count, const Scales& scales, float* dst) {
   int made = 0;
-#if defined(__AVX2__)
+#if defined(__AVX2__) || defined(EDGEDL_NEON)
   made = write_vectors(value, count, scales, [=](int i, Floats y) { store_floats(dst + i, y); });
 #endif
   write_values(value, made, count, scales, [=](int i, float y) { dst[i] = y; });
@@ -63,14 +68,18 @@ void write_float32(const std::uint8_t* value, int count, const Scales& scales, f
 
 void write_float16(const std::uint8_t* value, int count, const Scales& scales, std::uint16_t* dst) {
   int made = 0;
-#if defined(__AVX2__)
+#if defined(__AVX2__) || defined(EDGEDL_NEON)
   made = write_vectors(value, count, scales, [=](int i, Floats y) { store_halves(dst + i, y); });
 #endif
   write_values(value, made, count, scales, [=](int i, float y) { dst[i] = math::to_half(y); });
 }
 
 void write_int8(const std::uint8_t* value, int count, const Scales& scales, std::int8_t* dst) {
-  write_values(value, 0, count, scales, [=](int i, float y) { dst[i] = math::to_int8(y); });
+  int made = 0;
+#if defined(EDGEDL_NEON)
+  made = write_vectors(value, count, scales, [=](int i, Floats y) { store_int8(dst + i, y); });
+#endif
+  write_values(value, made, count, scales, [=](int i, float y) { dst[i] = math::to_int8(y); });
 }
 
 void reverse_line(const std::uint8_t* line, int count, std::uint8_t* dst) {

@@ -142,6 +142,12 @@ def test_wide_sources(source_format: str, width: int) -> None:
             check_guarded(spec, picture(source_format, 14, round(width * times)), source_format)
 
 
+@pytest.mark.parametrize("source_format", ["bgr8", "gray8"])
+def test_two_weights_that_do_not_add_up(source_format: str) -> None:
+    """The 820th of these columns rounds its weights to 2048 and 1, where all others have 2048."""
+    check(spec_of(size_hw=(16, 8191), **IMAGENET), picture(source_format, 16, 5), source_format)
+
+
 @pytest.mark.parametrize("matrix", ["bt601", "bt709"])
 @pytest.mark.parametrize("range_name", ["limited", "full"])
 @pytest.mark.parametrize("source_format", ["yuyv", "nv12", "i420"])
