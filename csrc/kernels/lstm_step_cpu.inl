@@ -1,4 +1,11 @@
-// sums[o] = sum over groups g, k of x[4 g + k] w[g][o][k], for one block of 16 outputs.
+#if defined(EDGEDL_NEON)
+constexpr int kLowered = 128;
+#else
+constexpr int kLowered = 0;
+#endif
+
+// sums[o] = sum over groups g, k of (x[4 g + k] - kLowered) w[g][o][k], for one block of 16
+// outputs.
 #if defined(__AVX512VNNI__)  // one instruction: four products of bytes, added up exactly
 static inline void dot_block(const std::int8_t* w, const std::uint8_t* x, int groups,
                              std::int32_t* sums) {
@@ -46,23 +53,59 @@ static inline void dot_block(const std::int8_t* w, const std::uint8_t* x, int gr
   }
 }
 #elif defined(EDGEDL_NEON)
+// Products of signed bytes only: those of x are taken kLowered lower.
+static inline int8x16_t lowered(uint8x16_t x) {
+  return vreinterpretq_s8_u8(veorq_u8(x, vdupq_n_u8(kLowered)));
+}
+
+static inline int8x16_t four_times(const std::uint8_t* x) {
+  std::uint32_t four;
+  __builtin_memcpy(&four, x, 4);
+  return lowered(vreinterpretq_u8_u32(vdupq_n_u32(four)));
+}
+#if defined(__ARM_FEATURE_DOTPROD)
 static inline void dot_block(const std::int8_t* w, const std::uint8_t* x, int groups,
                              std::int32_t* sums) {
-  int32x4_t parts[kLstmBlock];
-  for (int o = 0; o < kLstmBlock; ++o) parts[o] = vdupq_n_s32(0);
-  for (int g = 0; g < groups; ++g) {
-    std::uint32_t four;
-    __builtin_memcpy(&four, x + 4 * g, 4);
-    const uint16x8_t wide = vmovl_u8(vcreate_u8(four));
-    const int16x4_t numbers = vreinterpret_s16_u16(vget_low_u16(wide));
-    for (int o = 0; o < kLstmBlock; o += 2) {
-      const int16x8_t weights = vmovl_s8(vld1_s8(w + 64 * g + 4 * o));
-      parts[o] = vmlal_s16(parts[o], vget_low_s16(weights), numbers);
-      parts[o + 1] = vmlal_s16(parts[o + 1], vget_high_s16(weights), numbers);
+  int32x4_t parts[4] = {vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0)};
+  int g = 0;
+  for (; g + 4 <= groups; g += 4) {
+    const int8x16_t numbers = lowered(vld1q_u8(x + 4 * g));
+    const std::int8_t* from = w + 64 * g;
+    for (int i = 0; i < 4; ++i, from += 16) {
+      parts[i] = vdotq_laneq_s32(parts[i], vld1q_s8(from), numbers, 0);
+      parts[i] = vdotq_laneq_s32(parts[i], vld1q_s8(from + 64), numbers, 1);
+      parts[i] = vdotq_laneq_s32(parts[i], vld1q_s8(from + 128), numbers, 2);
+      parts[i] = vdotq_laneq_s32(parts[i], vld1q_s8(from + 192), numbers, 3);
     }
   }
-  for (int o = 0; o < kLstmBlock; ++o) sums[o] = vaddvq_s32(parts[o]);
+  for (; g < groups; ++g) {
+    const int8x16_t numbers = four_times(x + 4 * g);
+    for (int i = 0; i < 4; ++i) {
+      parts[i] = vdotq_s32(parts[i], vld1q_s8(w + 64 * g + 16 * i), numbers);
+    }
+  }
+  for (int i = 0; i < 4; ++i) vst1q_s32(sums + 4 * i, parts[i]);
 }
+#else
+// In 16 bits a product of bytes is exact, in 32 the sum of two.
+static inline void dot_block(const std::int8_t* w, const std::uint8_t* x, int groups,
+                             std::int32_t* sums) {
+  int32x4_t pairs[8];
+  for (int i = 0; i < 8; ++i) pairs[i] = vdupq_n_s32(0);
+  for (int g = 0; g < groups; ++g) {
+    const int8x16_t numbers = four_times(x + 4 * g);
+    for (int i = 0; i < 4; ++i) {
+      const int8x16_t weights = vld1q_s8(w + 64 * g + 16 * i);
+      const int16x8_t low = vmull_s8(vget_low_s8(weights), vget_low_s8(numbers));
+      pairs[2 * i] = vpadalq_s16(pairs[2 * i], low);
+      pairs[2 * i + 1] = vpadalq_s16(pairs[2 * i + 1], vmull_high_s8(weights, numbers));
+    }
+  }
+  for (int i = 0; i < 4; ++i) {
+    vst1q_s32(sums + 4 * i, vpaddq_s32(pairs[2 * i], pairs[2 * i + 1]));
+  }
+}
+#endif
 #else
 static inline void dot_block(const std::int8_t* w, const std::uint8_t* x, int groups,
                              std::int32_t* sums) {
@@ -161,7 +204,7 @@ static inline void multiply_int8(const LstmProduct& product, const float* x, int
     const math::ByteScale by = quantize(x + static_cast<std::ptrdiff_t>(n) * product.inputs,
                                         product.inputs, room.bytes + n * width);
     room.scales[n] = by.scale * product.scale;
-    room.zeros[n] = by.zero;
+    room.zeros[n] = by.zero - kLowered;
   }
   for (int first = 0; first < product.outputs; first += kLstmBlock) {
     const std::int8_t* w = product.int8 + first * width;

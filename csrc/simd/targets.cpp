@@ -17,6 +17,9 @@ namespace avx2 {
 extern const CpuKernels kernels;
 }
 #elif defined(EDGEDL_ARM64)
+namespace neon_dot {
+extern const CpuKernels kernels;
+}
 namespace neon {
 extern const CpuKernels kernels;
 }
@@ -48,7 +51,7 @@ const std::vector<const CpuKernels*>& runnable_targets() {
 #if defined(EDGEDL_X86)
              &avx512::kernels, &avx2::kernels,
 #elif defined(EDGEDL_ARM64)
-             &neon::kernels,
+             &neon_dot::kernels, &neon::kernels,
 #endif
              &scalar::kernels}) {
       if (target->supported()) found.push_back(target);
