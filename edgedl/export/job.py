@@ -182,7 +182,11 @@ class Job:
     def open(self, precision: str, threads: int = 1) -> Iterator[Model]:
         """Open the model of a precision."""
         with self.sessions(precision, threads) as sessions:
-            yield open_model(self.spec, sessions, self.decode)
+            yield self.model(sessions)
+
+    def model(self, sessions: dict[str, Session]) -> Model:
+        """Return the model over sessions of its graphs."""
+        return open_model(self.spec, sessions, self.decode)
 
     def judge(self, precision: str, samples: Evaluation) -> Measurement:
         """Return the quality of a precision; with all cores, for the numbers are the same."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 BINS = 8192
 """Bins of a histogram, at most."""
 
-COUNTED = 1 << 17
+COUNTED = 1 << 16
 """Values of one array that are counted, at most."""
 
 _SILENT = 4
@@ -66,7 +66,7 @@ class Histogram:
             raise DataError("E355", msg)
         self.low, self.high = min(self.low, low), max(self.high, high)
         self._widen()
-        counted = values.ravel()[:: values.size // COUNTED + 1]
+        counted = values.ravel()[:: values.size // COUNTED + 1 | 1]  # odd: not always one column
         self.count += counted.size
         if self.width:
             bins = np.floor(counted * (1 / self.width)).astype(np.int64) - self.first

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ from edgedl.timing import allowed_cores, machine_facts
 
 if TYPE_CHECKING:
     from edgedl.export.job import Job
+    from edgedl.runtime.session import Session
 
 BOUND = {"points": 0.1, "relative": 0.5, "std": 1.0}
 """An INT8 graph that loses more on the samples settings are chosen by is made more carefully."""
@@ -162,16 +163,22 @@ class _Search:
         """Return what the outputs change by; the graphs are those of ``recipe`` afterwards."""
         self.write(recipe)
         with self.job.sessions(self.precision, allowed_cores()) as found:
-            return max(
-                output_error(found[role], given, self._expected[role])
-                for role, given in self.feeds.items()
-            )
+            return self._error(found)
+
+    def _error(self, found: Mapping[str, Session]) -> float:
+        return max(
+            output_error(found[role], given, self._expected[role])
+            for role, given in self.feeds.items()
+        )
 
     def look_at(self, recipe: Recipe, *, is_timed: bool = False) -> Try:
         """Quantise by a recipe, judge it, and time it if it is good and made for this machine."""
-        job, error = self.job, self.error(recipe)
-        found = job.judge(self.precision, job.choosing).main
-        lost = job.metric.drop(found, job.chosen_against)
+        job = self.job
+        self.write(recipe)
+        with job.sessions(self.precision, allowed_cores()) as found:
+            error = self._error(found)
+            main = job.choosing.measure(job.model(found)).main
+        lost = job.metric.drop(main, job.chosen_against)
         is_timed = is_timed and self.precision == "int8-cpu" and lost <= self.bound
         speedup = self._speedup() if is_timed else None
         speed = "" if speedup is None else f", {speedup:.2f}x as fast as fp32"

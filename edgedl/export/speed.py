@@ -13,7 +13,7 @@ from edgedl.timing import interleave
 if TYPE_CHECKING:
     from edgedl.runtime.model import Model
 
-MOST_S = 8.0
+MOST_S = 5.0
 """Seconds that timing takes, more or less; of slow models fewer answers are timed."""
 
 _SAMPLES = 64  # different ones that are timed
