@@ -182,16 +182,22 @@ class Job:
     def open(self, precision: str, threads: int = 1) -> Iterator[Model]:
         """Open the model of a precision."""
         with self.sessions(precision, threads) as sessions:
-            yield self.model(sessions)
+            yield open_model(self.spec, sessions, self.decode)
 
-    def model(self, sessions: dict[str, Session]) -> Model:
-        """Return the model over sessions of its graphs."""
-        return open_model(self.spec, sessions, self.decode)
+    def judge(
+        self, precision: str, samples: Evaluation, opened: dict[str, Session] | None = None
+    ) -> Measurement:
+        """Return the quality of a precision; with all cores, for the numbers are the same.
 
-    def judge(self, precision: str, samples: Evaluation) -> Measurement:
-        """Return the quality of a precision; with all cores, for the numbers are the same."""
-        with self.open(precision, allowed_cores()) as model:
-            return samples.measure(model)
+        Args:
+            precision: Its name.
+            samples: What to measure on.
+            opened: Sessions of its graphs, where there are some already.
+        """
+        if opened is not None:
+            return samples.measure(open_model(self.spec, opened, self.decode))
+        with self.sessions(precision, allowed_cores()) as sessions:
+            return self.judge(precision, samples, sessions)
 
     def _samples(self, split: str, limit: int) -> Evaluation:
         self.say(f"preparing samples of {split}")

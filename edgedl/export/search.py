@@ -177,7 +177,7 @@ class _Search:
         self.write(recipe)
         with job.sessions(self.precision, allowed_cores()) as found:
             error = self._error(found)
-            main = job.choosing.measure(job.model(found)).main
+            main = job.judge(self.precision, job.choosing, found).main
         lost = job.metric.drop(main, job.chosen_against)
         is_timed = is_timed and self.precision == "int8-cpu" and lost <= self.bound
         speedup = self._speedup() if is_timed else None

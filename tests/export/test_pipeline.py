@@ -54,7 +54,7 @@ def exact(monkeypatch: pytest.MonkeyPatch) -> Exact:
     """Return a function that fixes the exact match of precisions."""
 
     def fix(**of: float) -> None:
-        def judge(_job: Job, precision: str, samples: Any) -> Measurement:
+        def judge(_job: Job, precision: str, samples: Any, *_opened: Any) -> Measurement:
             share = of.get(precision.replace("-", "_"), of.get("fp32", 0.9))
             n = len(samples)
             low, high = wilson(round(share * n), n)
@@ -301,9 +301,9 @@ def test_fp32_is_measured_once_on_what_settings_are_chosen_by(
     exact(fp32=0.9, int8_cpu=0.89, int8_trt=0.89)
     judge, judged = Job.judge, []
 
-    def counted(job: Job, precision: str, samples: Any) -> Measurement:
+    def counted(job: Job, precision: str, samples: Any, *opened: Any) -> Measurement:
         judged.append((precision, samples.split))
-        return judge(job, precision, samples)
+        return judge(job, precision, samples, *opened)
 
     monkeypatch.setattr(Job, "judge", counted)
     export(run_folder, tmp_path / "x.edge", QUICK)
