@@ -25,7 +25,7 @@ class Decoded:
         text: Its words.
         ids: Its tokens, without ``<bos>`` and ``<eos>``.
         log_prob: Sum of the natural log-probabilities of its tokens and, if it ended, of
-            ``<eos>``; <= 0.
+            ``<eos>``; <= 0. They are those of softmax in float32, within 1e-6 of the exact ones.
         is_complete: It ended by ``<eos>``, not because it was too long.
         alternatives: Other complete captions that beam search kept, best first.
     """
@@ -59,25 +59,28 @@ def greedy(
     """
     rows = len(features)
     token = np.full(rows, BOS, np.int64)
-    log_prob = np.zeros(rows)
-    living = np.ones(rows, bool)
+    living, count = np.ones(rows, bool), rows
     tokens: list[Array] = []
-    for _ in range(max_tokens):
-        if not living.any():
-            break
+    probabilities: list[Array] = []
+    while count and len(tokens) < max_tokens:
         out = step.run({"token": token, "h_in": h, "c_in": c, "features": features})
         h, c = out["h_out"], out["c_out"]
-        token, token_log_prob = most_probable(out["logits"])
-        token = np.where(living, token, EOS)
-        log_prob += np.where(living, token_log_prob, 0.0)
-        living &= token != EOS
+        token, probability = most_probable(out["logits"])
+        if count < rows:
+            token[~living] = EOS
+        living = token != EOS
+        count = int(np.count_nonzero(living))  # any() takes longer
         tokens.append(token)
-    columns = np.stack(tokens, axis=1) if tokens else np.zeros((rows, 0), np.int64)
-    captions = [tuple(int(i) for i in row[row != EOS]) for row in columns]
-    return [
-        Decoded(vocab.decode(ids), ids, float(log_prob[n]), not living[n])
-        for n, ids in enumerate(captions)
-    ]
+        probabilities.append(probability)
+    shape = len(tokens), rows
+    logs = np.log(np.reshape(probabilities, shape), dtype=np.float64)
+    captions = []
+    for n, row in enumerate(np.reshape(tokens, shape).T):
+        ids = tuple(row[row != EOS].tolist())
+        is_complete = not living[n]
+        log_prob = float(logs[: len(ids) + is_complete, n].sum())
+        captions.append(Decoded(vocab.decode(ids), ids, log_prob, is_complete))
+    return captions
 
 
 def beam(
@@ -99,8 +102,7 @@ def beam(
         options: How many captions, how they compete, and what they may not be.
 
     Returns:
-        The best caption of each picture, with the best others that are complete. Its
-        log-probability is that of softmax in float32, within 1e-6 of the exact one for each token.
+        The best caption of each picture, with the best others that are complete.
 
     Raises:
         BundleError: E414 the network gives values that are not finite.
@@ -211,18 +213,17 @@ def _beam_step(
 
 
 def most_probable(logits: Array) -> tuple[Array, Array]:
-    """Return the first largest entry of each row (N, V), and the log of its probability.
-
-    The log-probability is ``-log Σ exp(logits - max)`` in float64, which no logit can overflow.
+    """Return the first largest entry of each row (N, V), and its probability in float32.
 
     Raises:
         BundleError: E414 the largest logit of a row is not finite, or one is NaN.
     """
-    token = logits.argmax(axis=1)
-    largest = np.take_along_axis(logits, token[:, None], axis=1).astype(np.float64)
-    if not np.isfinite(largest).all():  # argmax finds a NaN before any number
+    shape = len(logits), 1
+    token, probability = np.empty(shape, np.int64), np.empty(shape, np.float32)
+    _core.softmax_top_k(np.ascontiguousarray(logits, np.float32), probability, token)
+    if np.count_nonzero(token < 0):
         raise _not_finite()
-    return token, -np.log(np.exp(logits - largest).sum(axis=1))
+    return token[:, 0], probability[:, 0]
 
 
 def _not_finite() -> BundleError:

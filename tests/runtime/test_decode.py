@@ -75,7 +75,7 @@ def test_equals_one_row_at_a_time(seed: int, eos_bias: float) -> None:
     for n, decoded in enumerate(found):
         ids, log_prob = plain(step, features[n], h[n], c[n], 7)
         assert decoded.ids == tuple(ids)
-        assert decoded.log_prob == pytest.approx(log_prob, rel=1e-12)
+        assert decoded.log_prob == pytest.approx(log_prob, abs=7e-6)
         assert decoded.text == VOCAB.decode(ids)
         assert decoded.is_complete == (len(ids) < 7)
 
@@ -103,15 +103,15 @@ def test_no_rows_need_no_steps() -> None:
 
 def test_ties_go_to_the_lowest_id() -> None:
     logits = np.float32([[1, 3, 3, 0], [2, 2, 2, 2]])
-    token, log_prob = most_probable(logits)
+    token, probability = most_probable(logits)
     assert token.tolist() == [1, 0]
-    assert log_prob[1] == pytest.approx(np.log(0.25))
+    assert probability[1] == 0.25
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_large_logits_do_not_overflow(dtype: Any) -> None:
-    token, log_prob = most_probable(np.array([[6e4, -6e4, 0]], dtype))
-    assert (token[0], log_prob[0]) == (0, 0.0)
+    token, probability = most_probable(np.array([[6e4, -6e4, 0]], dtype))
+    assert (token[0], probability[0]) == (0, 1.0)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
