@@ -212,7 +212,16 @@ def test_a_complete_caption_wins_though_others_pushed_it_out() -> None:
     (found,) = beam(step, *state(1), step.vocab, options)
     assert (found.ids, found.is_complete) == ((), True)
     assert found.log_prob == pytest.approx(math.log(0.25), abs=1e-6)
-    assert len(found.alternatives) <= 1
+
+
+def test_no_more_captions_are_told_than_there_are_beams() -> None:
+    follows = {
+        "<bos>": {"w0": 0.7, "<eos>": 0.29}, "w0": {"w1": 0.5, "w2": 0.49},
+        "w1": {"<eos>": 0.9}, "w2": {"<eos>": 0.9},
+    }  # fmt: skip
+    step = Chain(follows, words=60)
+    (found,) = beam(step, *state(1), step.vocab, DecodeOptions(method="beam", beams=2))
+    assert (found.text, [one.text for one in found.alternatives]) == ("w0 w1", ["w0 w2"])
 
 
 def test_a_caption_that_nothing_may_follow_is_cut() -> None:
