@@ -457,6 +457,25 @@ inline void across_plane(const std::uint8_t* plane, const std::int32_t* offset, 
   vst1q_s16(out, between(near, far, weights));
 }
 
+// Where 8 pixels' neighbours are in a window of kWindow bytes: every first one, then every second.
+constexpr int kWindow = 32;
+
+inline uint8x16_t places_in_window(const std::int32_t* offset, int window) {
+  const int32x4_t begin = vdupq_n_s32(window);
+  const int32x4_t low = vsubq_s32(vld1q_s32(offset), begin);
+  const int32x4_t high = vsubq_s32(vld1q_s32(offset + 4), begin);
+  const uint8x8_t first =
+      vmovn_u16(vuzp1q_u16(vreinterpretq_u16_s32(low), vreinterpretq_u16_s32(high)));
+  return vcombine_u8(first, vadd_u8(first, vdup_n_u8(1)));
+}
+
+inline void across_window(const std::uint8_t* window, uint8x16_t places, int16x8_t weights,
+                          std::int16_t* out) {
+  const uint8x16x2_t bytes = {{vld1q_u8(window), vld1q_u8(window + 16)}};
+  const uint8x16_t both = vqtbl2q_u8(bytes, places);
+  vst1q_s16(out, between(times_128(vget_low_u8(both)), high_times_128(both), weights));
+}
+
 inline void across_pairs(const std::uint8_t* pairs, int16x8_t weights, std::int16_t* out) {
   const uint8x8x2_t both = vld2_u8(pairs);
   vst1q_s16(out, between(times_128(both.val[0]), times_128(both.val[1]), weights));
@@ -484,14 +503,31 @@ inline int all_across_colors(const std::uint8_t* row, const std::ptrdiff_t* of,
 
 inline int all_across_planes(const std::uint8_t* row, const Channels& channels,
                              const LinearTable& table, std::int16_t* out) {
+  const int last_window = table.bytes - kWindow;
   int x = 0;
-  for (; x < table.count; x += 8) {
+  const auto for_each = [&](const auto& across) {
     const int16x8_t weights = load_weights(table.weights + x);
     for (int c = 0; c < channels.count; ++c) {
-      const std::uint8_t* plane = row + channels.of[c];
-      std::int16_t* to = out + c * table.pitch + x;
-      if (table.is_paired) across_pairs(plane + 2 * x, weights, to);
-      if (!table.is_paired) across_plane(plane, table.offset + x, weights, to);
+      across(row + channels.of[c], weights, out + c * table.pitch + x);
+    }
+  };
+  for (; table.is_paired && x < table.count; x += 8) {
+    for_each([=](const std::uint8_t* plane, int16x8_t weights, std::int16_t* to) {
+      across_pairs(plane + 2 * x, weights, to);
+    });
+  }
+  for (; x < table.count; x += 8) {
+    const std::int32_t* offset = table.offset + x;
+    const int window = offset[0] < last_window ? offset[0] : last_window;
+    if (window >= 0 && offset[7] + 2 - window <= kWindow) {
+      const uint8x16_t places = places_in_window(offset, window);
+      for_each([=](const std::uint8_t* plane, int16x8_t weights, std::int16_t* to) {
+        across_window(plane + window, places, weights, to);
+      });
+    } else {
+      for_each([=](const std::uint8_t* plane, int16x8_t weights, std::int16_t* to) {
+        across_plane(plane, offset, weights, to);
+      });
     }
   }
   return x;
