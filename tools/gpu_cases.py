@@ -49,7 +49,7 @@ class Device:
         self.stream = torch.cuda.current_stream() if name == "cuda" else 0
 
     def upload(self, array: Array) -> Any:
-        return self.torch.from_numpy(array.copy()).to(self.name)
+        return self.torch.tensor(array, device=self.name)
 
     def zeros(self, shape: Sequence[int], dtype: str) -> Any:
         return self.torch.zeros(tuple(shape), dtype=getattr(self.torch, dtype), device=self.name)

@@ -105,6 +105,63 @@ def test_every_case_is_right_and_has_its_row(
         assert row["bytes"] > 1000
 
 
+class TorchWithCuda:
+    """The torch of this machine, with a GPU that is its CPU: every event is 2 ms after the last."""
+
+    def __init__(self, torch: Any) -> None:
+        self._torch = torch
+        self._now_ms = 0.0
+        self.version = SimpleNamespace(cuda="13.0")
+        self.cuda = SimpleNamespace(
+            current_stream=lambda: SimpleNamespace(cuda_stream=7),
+            empty_cache=lambda: None,
+            get_device_name=lambda: "Big",
+            get_device_properties=lambda _index: SimpleNamespace(L2_cache_size=1 << 10),
+            Event=self._event,
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._torch, name)
+
+    def zeros(self, *args: Any, device: str, **options: Any) -> Any:
+        assert device == "cuda"
+        return self._torch.zeros(*args, **options)
+
+    def empty(self, *args: Any, device: str, **options: Any) -> Any:
+        return self.zeros(*args, device=device, **options)
+
+    def tensor(self, array: Any, device: str) -> Any:
+        assert device == "cuda"
+        return self._torch.tensor(array)
+
+    def _event(self, *, enable_timing: bool) -> Any:
+        assert enable_timing
+        event = SimpleNamespace(synchronize=lambda: None)
+
+        def record() -> None:
+            self._now_ms += 2.0
+            event.at_ms = self._now_ms
+
+        event.record = record
+        event.elapsed_time = lambda end: end.at_ms - event.at_ms
+        return event
+
+
+def test_a_whole_report(tool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    emulate(monkeypatch)
+    monkeypatch.setattr(tool, "COPY_BYTES", 1 << 16)
+    monkeypatch.setattr(tool, "FLUSH_BYTES", 1 << 16)
+    chosen = [case for case in tool.cases(2) if case.name.startswith(("best", "softmax_top_k 64"))]
+    report = tool.measure(TorchWithCuda(torch), chosen)
+    assert (report["gpu"], report["torch"], report["rounds"]) == ("Big", torch.__version__, 30)
+    assert report["copy_gb_s"] == pytest.approx(2 * (1 << 16) / 2e-3 / 1e9, rel=1e-3)
+    assert [case["case"] for case in report["cases"]] == [case.name for case in chosen]
+    for case in report["cases"]:
+        assert (case["check"], case["us"], case["times_torch"]) == ("ok", 2000, 1)
+    assert "| best_class 80x8400 | 2 ms |" in tool.as_text(json.loads(json.dumps(report)))
+
+
 def test_every_operation_has_a_case(tool: Any) -> None:
     names = [case.name for case in tool.cases()]
     assert len(set(names)) == len(names)
