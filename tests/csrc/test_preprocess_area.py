@@ -124,4 +124,8 @@ def test_sums_beyond_32_bits(source_hw: tuple[int, int]) -> None:
     spec = ImageSpec(
         size_hw=(1, 1), resize="area", pixel_format="gray8", mean=(0.0,), std=(1.0,), dtype="uint8"
     )
-    assert Preprocessor(spec, "gray8")(white).item() == 255
+    pre = Preprocessor(spec, "gray8")
+    assert pre(white).item() == 255
+    out = np.zeros(spec.shape, np.uint8)
+    _core.preprocess_emulated(pre._plan, white, out, 0)
+    assert out.item() == 255
