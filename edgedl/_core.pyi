@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from edgedl.frame import Pixels
+from edgedl.runtime.preprocess import Picture
 from edgedl.spec import ImageSpec
 
 class PreprocessPlan:
@@ -24,19 +24,19 @@ Regions = Sequence[tuple[int, int, int, int]]
 
 def preprocess_cpu(
     plan: PreprocessPlan,
-    pixels: Pixels | list[Pixels],
+    pixels: Picture | list[Picture],
     out: object,
     regions: Regions | None = None,
     threads: int = 1,
 ) -> None:
     """Make one image of ``out`` for each picture; a list is a batch."""
 
-def preprocess_touch(plan: PreprocessPlan, pixels: Pixels, out: object) -> None:
+def preprocess_touch(plan: PreprocessPlan, pixels: Picture, out: object) -> None:
     """For benchmarks: read each row that is needed once, and write zeros to all of ``out``."""
 
 def preprocess_emulated(
     plan: PreprocessPlan,
-    pixels: Pixels | list[Pixels],
+    pixels: Picture | list[Picture],
     out: object,
     order: int,
     regions: Regions | None = None,

@@ -1,9 +1,10 @@
 #include "bindings/arrays.h"
 
-#include <cstdlib>
-#include <cstring>
+#include <pybind11/numpy.h>
 
-#include "bindings/device_arrays.h"
+#include <string>
+
+#include "bindings/dlpack.h"
 #include "core/error.h"
 
 namespace py = pybind11;
@@ -11,70 +12,87 @@ namespace py = pybind11;
 namespace edgedl {
 namespace {
 
-constexpr bool kIsLittle = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__;
-
-bool has_shape(const py::array& array, std::initializer_list<py::ssize_t> shape) {
-  if (array.ndim() != static_cast<py::ssize_t>(shape.size())) return false;
-  py::ssize_t axis = 0;
+bool has_shape(const ArrayView& view, std::initializer_list<py::ssize_t> shape) {
+  if (view.ndim != static_cast<int>(shape.size())) return false;
+  int axis = 0;
   for (const py::ssize_t size : shape) {
-    if (size != kAny && array.shape(axis) != size) return false;
+    if (size != kAny && view.shape[axis] != size) return false;
     ++axis;
   }
   return true;
 }
 
-// Whether the elements are of the type that a name such as "float32" says, in native byte order;
-// asking NumPy for the type of that name would take longer than some kernels.
-bool has_type(const py::array& array, const char* dtype) {
-  const char* bits = dtype + std::strcspn(dtype, "0123456789");
-  const py::dtype found = array.dtype();
-  return found.kind() == *dtype && found.itemsize() * 8 == std::atoi(bits) &&
-         found.byteorder() != (kIsLittle ? '>' : '<');
-}
-
-bool is_packed(const py::array& array) {
-  return (array.flags() & py::array::c_style) != 0 &&
-         (array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_) != 0;
-}
-
 }  // namespace
+
+Place place_of(const py::handle& value) {
+  if (py::isinstance<py::array>(value)) return Place::kHost;
+  if (has_dlpack(value)) return place_of(dlpack_device_type(value));
+  return py::hasattr(value, "__cuda_array_interface__") ? Place::kGpu : Place::kNoArray;
+}
 
 std::ostream& operator<<(std::ostream& out, const Described& described) {
   const py::handle value = described.value;
   if (!py::isinstance<py::array>(value)) {
-    out << py::type::of(value).attr("__name__").cast<std::string>();
-    return is_on_gpu(value) ? out << " on a GPU" : out;
+    return out << py::type::of(value).attr("__name__").cast<std::string>();
   }
   return out << py::str(value.attr("shape")).cast<std::string>() << ' '
              << py::str(value.attr("dtype")).cast<std::string>();
 }
 
-py::array checked_array(const char* operation, const char* rule, const py::handle& value,
-                        const char* dtype, std::initializer_list<py::ssize_t> shape) {
-  require(py::isinstance<py::array>(value), operation, rule, "; got ", describe(value));
-  py::array array = py::reinterpret_borrow<py::array>(value);
-  require(has_type(array, dtype) && has_shape(array, shape), operation, rule, "; got ",
-          describe(value));
-  if (!is_packed(array)) {
-    require(false, operation, rule, "; got strides ",
-            py::str(array.attr("strides")).cast<std::string>(),
-            "; numpy.ascontiguousarray makes a copy that fits");
+Arrays::Arrays(const char* operation) : operation_(operation) {
+  kept_.reserve(4);
+}
+
+ArrayView Arrays::view(const char* rule, const py::handle& value) {
+  keep(py::reinterpret_borrow<py::object>(value));
+  std::string problem;
+  try {
+    return read(rule, value);
+  } catch (const py::error_already_set& err) {
+    if (!err.matches(PyExc_Exception)) throw;
+    problem = err.type().attr("__name__").cast<std::string>() + ": " +
+              py::str(err.value()).cast<std::string>();
+  } catch (const py::cast_error& err) {
+    problem = err.what();
   }
-  return array;
+  require(false, operation_, rule, "; got ", Described{value}, " that cannot be read: ", problem);
+  return {};
 }
 
-void* checked_out(const char* operation, const char* rule, const py::handle& value,
-                  const char* dtype, std::initializer_list<py::ssize_t> shape) {
-  py::array array = checked_array(operation, rule, value, dtype, shape);
-  require(array.writeable(), operation, rule, "; got a read-only array");
-  return array.mutable_data();
+ArrayView Arrays::packed(const char* rule, const py::handle& value, const char* dtype,
+                         std::initializer_list<py::ssize_t> shape) {
+  const ArrayView found = view(rule, value);
+  require(found.has_dtype(dtype) && has_shape(found, shape), operation_, rule, "; got ", found);
+  if (found.is_packed()) return found;
+  require(false, operation_, rule, "; got strides ", strides_of(found), "; ", copy_hint());
+  return found;
 }
 
-void require_apart(const char* operation, const py::array& in, const py::array& out) {
-  const char* a = static_cast<const char*>(in.data());
-  const char* b = static_cast<const char*>(out.data());
-  require(a + in.nbytes() <= b || b + out.nbytes() <= a, operation,
+ArrayView Arrays::packed_out(const char* rule, const py::handle& value, const char* dtype,
+                             std::initializer_list<py::ssize_t> shape) {
+  const ArrayView found = packed(rule, value, dtype, shape);
+  require(!found.is_read_only, operation_, rule, "; got a read-only array");
+  return found;
+}
+
+void Arrays::require_memory(const char* rule, const ArrayView& view) const {
+  for (int i = 0; i < view.ndim; ++i) {
+    require(view.shape[i] >= 0, operation_, rule, "; got ", view);
+  }
+  require(view.data != nullptr || view.is_empty(), operation_, rule, "; got an array at address 0");
+}
+
+void Arrays::require_apart(const ArrayView& in, const ArrayView& out) const {
+  require(!overlap(in, out), operation_,
           "out must not overlap the input; got arrays that share memory");
+}
+
+void Arrays::require_all_apart(std::initializer_list<ArrayView> ins,
+                               std::initializer_list<ArrayView> outs) const {
+  for (const ArrayView* out = outs.begin(); out != outs.end(); ++out) {
+    for (const ArrayView& in : ins) require_apart(in, *out);
+    for (const ArrayView* other = outs.begin(); other != out; ++other) require_apart(*other, *out);
+  }
 }
 
 }  // namespace edgedl

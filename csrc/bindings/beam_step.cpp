@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "bindings/arrays.h"
 #include "bindings/device_arrays.h"
+#include "bindings/host_arrays.h"
 #include "core/error.h"
 #include "kernels/beam_step.h"
 
@@ -13,8 +13,6 @@ namespace py = pybind11;
 
 namespace edgedl {
 namespace {
-
-constexpr py::ssize_t kMost = 1 << 30;
 
 struct Views {
   ArrayView logits, history, row, log_prob, score;
@@ -27,16 +25,16 @@ Views views_of(Arrays& arrays, const py::object& logits, const py::object& histo
                const py::object& new_score) {
   const ArrayView in = arrays.packed("logits must be a contiguous (R, V) float32 array", logits,
                                      "float32", {kAny, kAny});
-  require(in.shape[1] >= 1 && in.shape[1] <= kMost && in.shape[0] <= kMost, arrays.operation(),
-          "logits must have 1 to 2^30 columns and at most 2^30 rows; got ", in);
+  require(in.shape[1] >= 1 && in.shape[1] <= kLongestAxis && in.shape[0] <= kLongestAxis,
+          arrays.operation(), "logits must have 1 to 2^30 columns and at most 2^30 rows; got ", in);
   const ArrayView past =
       arrays.packed("history must be a contiguous (R, T) int64 array with a row for each of logits",
                     history, "int64", {in.shape[0], kAny});
-  require(past.shape[1] <= kMost, arrays.operation(), "history must have at most 2^30 tokens; got ",
-          past);
+  require(past.shape[1] <= kLongestAxis, arrays.operation(),
+          "history must have at most 2^30 tokens; got ", past);
   const ArrayView rows =
       arrays.packed("row must be a contiguous (G, B) int64 array", row, "int64", {kAny, kAny});
-  require(rows.shape[1] >= 1 && rows.shape[1] <= kMostBeams && rows.shape[0] <= kMost,
+  require(rows.shape[1] >= 1 && rows.shape[1] <= kMostBeams && rows.shape[0] <= kLongestAxis,
           arrays.operation(), "row must have 1 to ", kMostBeams, " beams; got ", rows);
   const auto shape = {rows.shape[0], rows.shape[1]};
   constexpr const char* kPlaces = "out must be contiguous, writable (G, B) int64 arrays";
@@ -97,16 +95,14 @@ void run(const py::object& logits, const py::object& history, const py::object& 
          const py::object& log_prob, const py::object& score, const py::object& parent,
          const py::object& token, const py::object& new_log_prob, const py::object& new_score,
          int end, int no_repeat, bool may_end, double penalty, int emulated_order) {
-  HostArrays arrays("beam_step");
+  HostArrays arrays("beam_step", "edgedl.runtime.postprocess_cuda.CudaBeamStep");
   const Views views = views_of(arrays, logits, history, row, log_prob, score, parent, token,
                                new_log_prob, new_score);
   arrays.require_all_apart({views.logits, views.history, views.row, views.log_prob, views.score},
                            {views.parent, views.token, views.new_log_prob, views.new_score});
   const BeamStep job = job_of(arrays, views, end, no_repeat, may_end, penalty);
   BeamsBefore before = before_of(views);
-  // a copy of what is checked: without the GIL another thread may write into the array
-  const std::vector<std::int64_t> places(
-      before.row, before.row + static_cast<std::int64_t>(job.searches) * job.beams);
+  const std::vector<std::int64_t> places = copy_of<std::int64_t>(views.row);
   before.row = places.data();
   if (emulated_order < 0) check_rows(job, before);
   const py::gil_scoped_release unlocked;
@@ -134,7 +130,8 @@ void run_cuda(const py::object& logits, const py::object& history, const py::obj
 }
 
 std::size_t workspace_bytes(py::ssize_t rows, int beams) {
-  require(rows >= 0 && rows <= kMost, "beam_step_cuda", "rows must be in 0..2^30; got ", rows);
+  require(rows >= 0 && rows <= kLongestAxis, "beam_step_cuda", "rows must be in 0..2^30; got ",
+          rows);
   require(beams >= 1 && beams <= kMostBeams, "beam_step_cuda", "beams must be in 1..", kMostBeams,
           "; got ", beams);
   BeamStep job{};

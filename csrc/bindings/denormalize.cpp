@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "bindings/arrays.h"
 #include "bindings/device_arrays.h"
+#include "bindings/host_arrays.h"
 #include "core/error.h"
 #include "kernels/denormalize.h"
 
@@ -16,8 +16,6 @@ namespace py = pybind11;
 
 namespace edgedl {
 namespace {
-
-constexpr py::ssize_t kMost = 1 << 30;
 
 struct Call {
   Denormalize job;
@@ -40,7 +38,7 @@ Call checked(Arrays& arrays, const py::object& src, const py::object& dst,
     require(std::isfinite(scale[c]) && std::isfinite(bias[c]), arrays.operation(),
             "scale and bias must be finite; got ", scale[c], " and ", bias[c]);
   }
-  require(*std::max_element(in.shape, in.shape + 4) <= kMost, arrays.operation(),
+  require(*std::max_element(in.shape, in.shape + 4) <= kLongestAxis, arrays.operation(),
           "sizes must be at most 2^30; got ", in);
   const ArrayView out =
       arrays.packed_out("out must be a contiguous, writable (N, H, W, C) uint8 array", dst, "uint8",
@@ -63,7 +61,7 @@ Call checked(Arrays& arrays, const py::object& src, const py::object& dst,
 // `emulated_order` < 0 means the CPU's own code.
 void run(const py::object& src, const py::object& dst, const std::vector<float>& scale,
          const std::vector<float>& bias, bool reversed, int emulated_order) {
-  HostArrays arrays("denormalize");
+  HostArrays arrays("denormalize", "edgedl.runtime.postprocess_cuda.denormalize_cuda");
   const Call call = checked(arrays, src, dst, scale, bias, reversed);
   const py::gil_scoped_release unlocked;
   if (emulated_order < 0) {

@@ -1,13 +1,14 @@
 #include "bindings/frame_difference.h"
 
+#include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
 
-#include "bindings/arrays.h"
 #include "bindings/device_arrays.h"
+#include "bindings/host_arrays.h"
 #include "core/error.h"
 #include "kernels/frame_difference.h"
 
@@ -67,7 +68,7 @@ ArrayView previous_of(Arrays& arrays, const py::object& previous, const FrameDif
 
 py::tuple run(const py::object& pixels, const py::object& previous, int box,
               const std::array<int, 3>& weights, int threshold, int dilate, int emulated_order) {
-  HostArrays arrays("frame_difference");
+  HostArrays arrays("frame_difference", "edgedl.stream.motion_cuda.CudaFrameDifference");
   const ArrayView picture = picture_of(arrays, pixels);
   const FrameDifference job = job_of(arrays, picture, box, weights, threshold, dilate);
   const ArrayView before = previous_of(arrays, previous, job);

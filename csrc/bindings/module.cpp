@@ -1,12 +1,12 @@
 #include <pybind11/pybind11.h>
 
 #include "bindings/beam_step.h"
+#include "bindings/best_class.h"
 #include "bindings/denormalize.h"
-#include "bindings/detection.h"
 #include "bindings/frame_difference.h"
 #include "bindings/lstm_step.h"
+#include "bindings/nms.h"
 #include "bindings/overlay.h"
-#include "bindings/postprocess_cuda.h"
 #include "bindings/preprocess.h"
 #include "bindings/softmax_top_k.h"
 #include "bindings/targets.h"
@@ -28,8 +28,8 @@ PYBIND11_MODULE(_core, m) {
   edgedl::bind_targets(m);
   edgedl::bind_preprocess(m);
   edgedl::bind_denormalize(m);
-  edgedl::bind_postprocess_cuda(m);
-  edgedl::bind_detection(m);
+  edgedl::bind_best_class(m);
+  edgedl::bind_nms(m);
   edgedl::bind_frame_difference(m);
   edgedl::bind_overlay(m);
   edgedl::bind_softmax_top_k(m);

@@ -6,9 +6,8 @@
 #include <cstdint>
 #include <cstdlib>
 
-#include "bindings/array_view.h"
-#include "bindings/arrays.h"
 #include "bindings/device_arrays.h"
+#include "bindings/host_arrays.h"
 #include "core/error.h"
 #include "kernels/overlay.h"
 
@@ -18,7 +17,6 @@ namespace edgedl {
 namespace {
 
 constexpr int kLongestSide = 1 << 15;
-constexpr int kMostBoxes = 1 << 30;
 
 struct CanvasView {
   Canvas canvas;
@@ -77,7 +75,8 @@ Drawing<OverlayBoxes> boxes_on(Arrays& arrays, const py::object& picture, const 
   const CanvasView to = canvas_of(arrays, picture);
   const ArrayView box =
       arrays.packed("boxes must be a contiguous (K, 4) int32 array", corners, "int32", {kAny, 4});
-  require(box.shape[0] <= kMostBoxes, arrays.operation(), "boxes must be at most 2^30; got ", box);
+  require(box.shape[0] <= kLongestAxis, arrays.operation(), "boxes must be at most 2^30; got ",
+          box);
   const ArrayView color =
       arrays.packed("colors must be a contiguous uint8 array with a row of 3 for each box", colors,
                     "uint8", {box.shape[0], 3});
@@ -93,7 +92,7 @@ Drawing<OverlayBoxes> boxes_on(Arrays& arrays, const py::object& picture, const 
 
 void boxes(const py::object& picture, const py::object& corners, const py::object& colors,
            int thickness, int alpha, int emulated_order) {
-  HostArrays arrays("overlay_boxes");
+  HostArrays arrays("overlay_boxes", "edgedl.runtime.draw_cuda.draw_boxes_cuda");
   draw(boxes_on(arrays, picture, corners, colors, thickness, alpha), emulated_order);
 }
 
@@ -123,7 +122,7 @@ Drawing<OverlayMask> mask_on(Arrays& arrays, const py::object& picture, const py
 
 void mask(const py::object& picture, const py::object& coverage, std::array<int, 2> at_xy,
           const std::array<std::uint8_t, 3>& color, int alpha, int emulated_order) {
-  HostArrays arrays("overlay_mask");
+  HostArrays arrays("overlay_mask", "edgedl.runtime.draw_cuda.draw_mask_cuda");
   draw(mask_on(arrays, picture, coverage, at_xy, color, alpha), emulated_order);
 }
 
@@ -161,7 +160,7 @@ Drawing<OverlayHeat> heat_on(Arrays& arrays, const py::object& picture, const py
 
 void heat(const py::object& picture, const py::object& values, std::array<int, 4> xywh,
           const py::object& colors, int alpha, int emulated_order) {
-  HostArrays arrays("overlay_heat");
+  HostArrays arrays("overlay_heat", "edgedl.runtime.draw_cuda.draw_heat_map_cuda");
   draw(heat_on(arrays, picture, values, xywh, colors, alpha), emulated_order);
 }
 

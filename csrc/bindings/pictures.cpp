@@ -134,7 +134,8 @@ PictureView picture_of(Arrays& arrays, SourceFormat format, const py::handle& pi
 std::vector<PictureView> pictures_of(Arrays& arrays, SourceFormat format, const py::handle& batch) {
   if (!py::isinstance<py::list>(batch)) return {picture_of(arrays, format, batch)};
   std::vector<PictureView> pictures;
-  for (const py::handle& pixels : py::reinterpret_borrow<py::list>(batch)) {
+  // a copy of the list: what reads an array may run Python, which may change it
+  for (const py::handle& pixels : py::tuple(py::reinterpret_borrow<py::list>(batch))) {
     pictures.push_back(picture_of(arrays, format, pixels));
   }
   require(!pictures.empty(), arrays.operation(), "a batch must have pictures; got an empty list");

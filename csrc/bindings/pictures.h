@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "bindings/array_view.h"
+#include "bindings/arrays.h"
 #include "kernels/preprocess.h"
 
 namespace edgedl {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "bindings/device_arrays.h"
+#include "bindings/host_arrays.h"
 #include "bindings/pictures.h"
 #include "bindings/preprocess.h"
 #include "core/error.h"
@@ -23,6 +24,7 @@ namespace edgedl {
 namespace {
 
 constexpr const char* kOperation = "preprocess";
+constexpr const char* kGpuTwin = "edgedl.runtime.preprocess_cuda.CudaPreprocessor";
 
 template <class T, std::size_t N>
 T by_name(const char* what, const std::string& name,
@@ -142,14 +144,14 @@ void run_batch(Arrays& arrays, const Plan& plan, const py::object& batch, const 
 
 void run_cpu(Plan& plan, const py::object& batch, const py::object& out, const py::object& regions,
              int threads) {
-  HostArrays arrays(kOperation);
+  HostArrays arrays(kOperation, kGpuTwin);
   run_batch(arrays, plan, batch, regions, out, [&](const Picture* pictures, int count, void* dst) {
     preprocess_cpu(plan, plan.cache, pictures, count, dst, threads);
   });
 }
 
 void run_touch(const Plan& plan, const py::object& pixels, const py::object& out) {
-  HostArrays arrays(kOperation);
+  HostArrays arrays(kOperation, kGpuTwin);
   const PictureView view = picture_of(arrays, plan.source_format, pixels);
   void* dst = tensor_out(arrays, plan, &view, 1, out);
   const py::gil_scoped_release unlocked;
@@ -158,7 +160,7 @@ void run_touch(const Plan& plan, const py::object& pixels, const py::object& out
 
 void run_emulated(const Plan& plan, const py::object& batch, const py::object& out, int order,
                   const py::object& regions) {
-  HostArrays arrays(kOperation);
+  HostArrays arrays(kOperation, kGpuTwin);
   run_batch(arrays, plan, batch, regions, out, [&](const Picture* pictures, int count, void* dst) {
     preprocess_emulated(plan, pictures, count, dst, order);
   });

@@ -1,9 +1,9 @@
 #include "bindings/softmax_top_k.h"
 
 #include <cstdint>
-#include <limits>
 
-#include "bindings/arrays.h"
+#include "bindings/device_arrays.h"
+#include "bindings/host_arrays.h"
 #include "core/error.h"
 #include "kernels/softmax_top_k.h"
 
@@ -12,39 +12,64 @@ namespace py = pybind11;
 namespace edgedl {
 namespace {
 
-constexpr const char* kOperation = "softmax_top_k";
+SoftmaxTopK job_of(const char* operation, py::ssize_t rows, py::ssize_t width, py::ssize_t count) {
+  require(rows >= 0 && rows <= kLongestAxis && width >= 1 && width <= kLongestAxis, operation,
+          "logits must have 1 to 2^30 columns and at most 2^30 rows; got (", rows, ", ", width,
+          ")");
+  require(count >= 1 && count <= width, operation, "K must be in 1..", width, "; got ", count);
+  return {static_cast<int>(rows), static_cast<int>(width), static_cast<int>(count)};
+}
+
+struct Call {
+  SoftmaxTopK job;
+  ArrayView logits, probabilities, indices;
+};
+
+Call checked(Arrays& arrays, const py::object& logits, const py::object& probabilities,
+             const py::object& indices) {
+  const ArrayView in = arrays.packed("logits must be a contiguous (N, C) float32 array", logits,
+                                     "float32", {kAny, kAny});
+  const ArrayView out =
+      arrays.packed_out("probabilities must be a contiguous, writable (N, K) float32 array",
+                        probabilities, "float32", {in.shape[0], kAny});
+  const SoftmaxTopK job = job_of(arrays.operation(), in.shape[0], in.shape[1], out.shape[1]);
+  const ArrayView places =
+      arrays.packed_out("indices must be a contiguous, writable (N, K) int64 array", indices,
+                        "int64", {in.shape[0], out.shape[1]});
+  return {job, in, out, places};
+}
 
 // `emulated_order` < 0 means the CPU's own code.
 void run(const py::object& logits, const py::object& probabilities, const py::object& indices,
          int emulated_order) {
-  const py::array in = checked_array(kOperation, "logits must be a contiguous (N, C) float32 array",
-                                     logits, "float32", {kAny, kAny});
-  constexpr py::ssize_t kMost = std::numeric_limits<int>::max() / 2;
-  require(in.shape(1) >= 1 && in.shape(1) <= kMost && in.shape(0) <= kMost, kOperation,
-          "logits must have 1 to 2^30 columns and at most 2^30 rows; got ", describe(in));
-  auto* to = static_cast<float*>(
-      checked_out(kOperation, "probabilities must be a contiguous, writable (N, K) float32 array",
-                  probabilities, "float32", {in.shape(0), kAny}));
-  const py::array out = py::reinterpret_borrow<py::array>(probabilities);
-  const py::ssize_t count = out.shape(1);
-  require(count >= 1 && count <= in.shape(1), kOperation, "K must be in 1..", in.shape(1), "; got ",
-          count);
-  auto* at = static_cast<std::int64_t*>(
-      checked_out(kOperation, "indices must be a contiguous, writable (N, K) int64 array", indices,
-                  "int64", {in.shape(0), count}));
-  const py::array places = py::reinterpret_borrow<py::array>(indices);
-  require_apart(kOperation, in, out);
-  require_apart(kOperation, in, places);
-  require_apart(kOperation, out, places);
-  const SoftmaxTopK job{static_cast<int>(in.shape(0)), static_cast<int>(in.shape(1)),
-                        static_cast<int>(count)};
-  const auto* from = static_cast<const float*>(in.data());
+  HostArrays arrays("softmax_top_k", "edgedl.runtime.postprocess_cuda.softmax_top_k_cuda");
+  const Call call = checked(arrays, logits, probabilities, indices);
+  arrays.require_all_apart({call.logits}, {call.probabilities, call.indices});
+  const auto* from = pointer_to<const float>(call.logits);
+  auto* to = pointer_to<float>(call.probabilities);
+  auto* at = pointer_to<std::int64_t>(call.indices);
   const py::gil_scoped_release unlocked;
   if (emulated_order < 0) {
-    softmax_top_k_cpu(job, from, to, at);
+    softmax_top_k_cpu(call.job, from, to, at);
   } else {
-    softmax_top_k_emulated(job, from, to, at, emulated_order);
+    softmax_top_k_emulated(call.job, from, to, at, emulated_order);
   }
+}
+
+void run_cuda(const py::object& logits, const py::object& probabilities, const py::object& indices,
+              const py::object& workspace, std::uintptr_t stream) {
+  DeviceArrays arrays("softmax_top_k_cuda", stream);
+  const Call call = checked(arrays, logits, probabilities, indices);
+  const ArrayView space = arrays.workspace(workspace, softmax_top_k_scratch_bytes(call.job));
+  arrays.require_all_apart({call.logits}, {call.probabilities, call.indices, space});
+  const py::gil_scoped_release unlocked;
+  softmax_top_k_cuda(call.job, pointer_to<const float>(call.logits),
+                     pointer_to<float>(call.probabilities), pointer_to<std::int64_t>(call.indices),
+                     space.data, arrays.stream());
+}
+
+std::size_t workspace_bytes(py::ssize_t rows, py::ssize_t width, py::ssize_t count) {
+  return softmax_top_k_scratch_bytes(job_of("softmax_top_k_cuda", rows, width, count));
 }
 
 }  // namespace
@@ -52,6 +77,10 @@ void run(const py::object& logits, const py::object& probabilities, const py::ob
 void bind_softmax_top_k(py::module_& m) {
   m.def("softmax_top_k", &run, py::arg("logits"), py::arg("probabilities"), py::arg("indices"),
         py::arg("emulated_order") = -1);
+  m.def("softmax_top_k_cuda", &run_cuda, py::arg("logits"), py::arg("probabilities"),
+        py::arg("indices"), py::arg("workspace"), py::arg("stream"));
+  m.def("softmax_top_k_workspace_bytes", &workspace_bytes, py::arg("rows"), py::arg("width"),
+        py::arg("count"));
 }
 
 }  // namespace edgedl

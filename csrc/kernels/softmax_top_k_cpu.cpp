@@ -1,4 +1,5 @@
 #include <cmath>
+#include <cstddef>
 
 #include "kernels/softmax_math.h"
 #include "kernels/softmax_rows.h"
@@ -11,10 +12,11 @@ void softmax_top_k_cpu(const SoftmaxTopK& job, const float* logits, float* proba
   RowRanker ranker;
   for (int n = 0; n < job.rows; ++n) {
     const RowSum sum = ranker.rank(logits, job.width, job.count);
-    const bool is_finite = !std::isnan(sum.sum);
-    for (int k = 0; k < job.count; ++k) {
-      if (is_finite) {
-        const Ranked& one = ranker.best[static_cast<std::size_t>(k)];
+    // fewer than `count` are found where another thread writes into the row meanwhile
+    const std::size_t found = std::isnan(sum.sum) ? 0 : ranker.best.size();
+    for (std::size_t k = 0; k < static_cast<std::size_t>(job.count); ++k) {
+      if (k < found) {
+        const Ranked& one = ranker.best[k];
         *probabilities++ = math::exp_of_nonpositive(one.value - sum.largest) * (1.0f / sum.sum);
         *indices++ = one.index;
       } else {

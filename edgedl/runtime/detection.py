@@ -1,4 +1,7 @@
-"""From a detector's raw output to boxes in the pixels of the picture it was shown."""
+"""From a detector's raw output to boxes in the pixels of the picture it was shown.
+
+Arrays are NumPy's or whatever else lends memory of the host through DLPack; results are NumPy's.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,11 @@ import numpy.typing as npt
 
 from edgedl import _core
 from edgedl.errors import UsageError
+from edgedl.runtime.host_array import as_numpy
 from edgedl.runtime.preprocess_reference import placement
 
 if TYPE_CHECKING:
+    from edgedl.runtime.host_array import HostArray
     from edgedl.spec import ImageSpec
 
 Floats = npt.NDArray[np.float32]
@@ -74,12 +79,12 @@ class SsdPriors:
         UsageError: E110 the boxes are no such array of floats, or there are not two variances.
     """
 
-    boxes_cxcywh: npt.NDArray[Any]
+    boxes_cxcywh: HostArray
     variances: tuple[float, float] = (0.1, 0.2)
     has_background: bool = True
 
     def __post_init__(self) -> None:
-        _check_floats(self.boxes_cxcywh, "SsdPriors", "boxes_cxcywh", 2)
+        _float_array(self.boxes_cxcywh, "SsdPriors", "boxes_cxcywh", 2)
         count = len(self.variances)
         _require(count == 2, "SsdPriors", f"there must be two variances; got {count}")
 
@@ -104,9 +109,9 @@ class Detections:
 
 
 def nms(
-    boxes_xyxy: Floats,
-    scores: Floats,
-    groups: Ints | None = None,
+    boxes_xyxy: HostArray,
+    scores: HostArray,
+    groups: HostArray | None = None,
     *,
     iou_threshold: float = 0.45,
     score_threshold: float = 0.0,
@@ -136,7 +141,7 @@ def nms(
 
 
 def decode_yolo(
-    output: npt.NDArray[Any],
+    output: HostArray,
     spec: ImageSpec,
     sources_hw: Sequence[tuple[int, int]],
     style: YoloStyle = "v8",
@@ -164,10 +169,10 @@ def decode_yolo(
     known = style in ("v5", "v8")
     _require(known, "decode_yolo", f"style must be v5 or v8; got {style!r}")
     first_class, objectness = _V8 if style == "v8" else _V5
-    _check_floats(output, "decode_yolo", "an output", 3)
-    _check_pictures(output, sources_hw, "decode_yolo")
+    outputs = _float_array(output, "decode_yolo", "an output", 3)
+    _check_pictures(outputs, sources_hw, "decode_yolo")
     found = []
-    for raw, source_hw in zip(_floats(output), sources_hw, strict=True):
+    for raw, source_hw in zip(_floats(outputs), sources_hw, strict=True):
         scores, classes = _core.best_class(
             raw, style == "v5", first_class, objectness, options.score_threshold
         )
@@ -180,8 +185,8 @@ def decode_yolo(
 
 
 def decode_ssd(
-    locations: npt.NDArray[Any],
-    confidences: npt.NDArray[Any],
+    locations: HostArray,
+    confidences: HostArray,
     priors: SsdPriors,
     spec: ImageSpec,
     sources_hw: Sequence[tuple[int, int]],
@@ -207,24 +212,25 @@ def decode_ssd(
         UsageError: E110 the arrays do not fit one another, or the number of pictures differs.
     """
     options = options or DetectionOptions()
-    for name, array in (("locations", locations), ("confidences", confidences)):
-        _check_floats(array, "decode_ssd", name, 3)
+    moves = _float_array(locations, "decode_ssd", "locations", 3)
+    likely = _float_array(confidences, "decode_ssd", "confidences", 3)
+    boxes_cxcywh = _float_array(priors.boxes_cxcywh, "decode_ssd", "priors", 2)
+    for array in (moves, likely):
         _check_pictures(array, sources_hw, "decode_ssd")
-    shape = priors.boxes_cxcywh.shape
     _require(
-        locations.shape[1:] == shape == (confidences.shape[1], 4),
+        moves.shape[1:] == boxes_cxcywh.shape == (likely.shape[1], 4),
         "decode_ssd",
         "locations (N, A, 4), confidences (N, A, C) and priors (A, 4) must agree in A; "
-        f"got {locations.shape}, {confidences.shape} and {shape}",
+        f"got {moves.shape}, {likely.shape} and {boxes_cxcywh.shape}",
     )
     scale = np.array([spec.size_hw[1], spec.size_hw[0]], np.float32)
     found = []
-    for offsets, raw, source_hw in zip(locations, _floats(confidences), sources_hw, strict=True):
+    for offsets, raw, source_hw in zip(moves, _floats(likely), sources_hw, strict=True):
         scores, classes = _core.best_class(
             raw, True, int(priors.has_background), -1, options.score_threshold
         )
         chosen = np.flatnonzero(scores > options.score_threshold)
-        prior, offset = _floats(priors.boxes_cxcywh[chosen]), _floats(offsets[chosen])
+        prior, offset = _floats(boxes_cxcywh[chosen]), _floats(offsets[chosen])
         with np.errstate(over="ignore", invalid="ignore"):  # a box that is not finite is dropped
             size = prior[:, 2:] * np.exp(offset[:, 2:] * np.float32(priors.variances[1]))
             centre = prior[:, :2] + offset[:, :2] * np.float32(priors.variances[0]) * prior[:, 2:]
@@ -235,7 +241,7 @@ def decode_ssd(
     return tuple(found)
 
 
-def boxes_to_source(boxes_xyxy: Floats, spec: ImageSpec, source_hw: tuple[int, int]) -> Floats:
+def boxes_to_source(boxes_xyxy: HostArray, spec: ImageSpec, source_hw: tuple[int, int]) -> Floats:
     """Map boxes from pixels of a network's input to pixels of the picture it was made from.
 
     Args:
@@ -249,15 +255,15 @@ def boxes_to_source(boxes_xyxy: Floats, spec: ImageSpec, source_hw: tuple[int, i
     Raises:
         UsageError: E110 the boxes are no such array, or the picture has no size.
     """
-    _check_floats(boxes_xyxy, "boxes_to_source", "boxes_xyxy", 2)
-    shape = boxes_xyxy.shape
+    given = _float_array(boxes_xyxy, "boxes_to_source", "boxes_xyxy", 2)
+    shape = given.shape
     _require(shape[1] == 4, "boxes_to_source", f"boxes_xyxy must be (K, 4); got {shape}")
     _check_size(source_hw, "boxes_to_source")
     height, width = source_hw
     at = placement(spec, height, width)
     x, across = _line(at.columns, at.source_columns)
     y, down = _line(at.rows, at.source_rows)
-    boxes = boxes_xyxy.astype(np.float64) * [across, down, across, down] + [x, y, x, y]
+    boxes = given.astype(np.float64) * [across, down, across, down] + [x, y, x, y]
     return boxes.clip(0, [width, height, width, height]).astype(np.float32)
 
 
@@ -303,11 +309,12 @@ def _floats(output: npt.NDArray[Any]) -> Floats:
         return np.ascontiguousarray(output, np.float32)
 
 
-def _check_floats(value: object, operation: str, name: str, axes: int) -> None:
-    ok, got = False, type(value).__name__
-    if isinstance(value, np.ndarray):
-        ok, got = value.dtype.kind == "f" and value.ndim == axes, f"{value.shape} {value.dtype}"
-    _require(ok, operation, f"{name} must be an array of floats with {axes} axes; got {got}")
+def _float_array(value: object, operation: str, name: str, axes: int) -> npt.NDArray[Any]:
+    rule = f"{name} must be an array of floats with {axes} axes"
+    array = as_numpy(value, f"[{operation}] {rule}")
+    is_fit = array.dtype.kind == "f" and array.ndim == axes
+    _require(is_fit, operation, f"{rule}; got {array.shape} {array.dtype}")
+    return array
 
 
 def _check_pictures(

@@ -1,5 +1,6 @@
 """Boxes, labels and heat maps drawn into a picture, in place.
 
+A picture is NumPy's or whatever else lends memory of the host through DLPack.
 Colours are three bytes in the order of the picture's own channels. An opacity of 0 leaves the
 picture as it is, 1 covers it: a byte becomes round((a · over + (255 - a) · under) / 255) with
 a = round(255 · opacity).
@@ -22,6 +23,7 @@ from edgedl.errors import UsageError
 if TYPE_CHECKING:
     from edgedl.frame import U8Image
     from edgedl.runtime.detection import Detections
+    from edgedl.runtime.host_array import HostArray
 
 Color = tuple[int, int, int]
 
@@ -33,7 +35,7 @@ _LARGEST_TEXT_PX = 1024
 
 
 def draw_boxes(
-    picture: U8Image,
+    picture: HostArray,
     boxes_xyxy: npt.ArrayLike,
     colors: Color | Sequence[Color] | npt.NDArray[np.uint8],
     *,
@@ -68,7 +70,7 @@ def draw_boxes(
 
 
 def draw_detections(
-    picture: U8Image,
+    picture: HostArray,
     detections: Detections,
     labels: Sequence[str] = (),
     *,
@@ -106,7 +108,7 @@ def draw_detections(
 
 
 def draw_text(
-    picture: U8Image,
+    picture: HostArray,
     text: str,
     at_xy: tuple[int, int],
     *,
@@ -139,11 +141,11 @@ def draw_text(
 
 
 def draw_heat_map(
-    picture: U8Image,
-    heat: npt.NDArray[np.float32],
+    picture: HostArray,
+    heat: HostArray,
     *,
     region_xywh: tuple[int, int, int, int] | None = None,
-    colors: npt.NDArray[np.uint8] | None = None,
+    colors: HostArray | None = None,
     opacity: float = 0.5,
 ) -> None:
     """Lay a heat map, such as where a captioner looked, over a picture.
@@ -161,7 +163,8 @@ def draw_heat_map(
     """
     alpha = _alpha("draw_heat_map", opacity)
     if region_xywh is None:
-        height, width = np.shape(picture)[:2] if np.ndim(picture) == 3 else (1, 1)
+        shape = tuple(getattr(picture, "shape", ()))
+        height, width = shape[:2] if len(shape) == 3 else (1, 1)
         region_xywh = (0, 0, max(1, width), max(1, height))
     table = heat_colors() if colors is None else colors
     _core.overlay_heat(picture, heat, region_xywh, table, alpha)

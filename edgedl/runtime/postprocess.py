@@ -1,9 +1,9 @@
-"""What generators and super-resolution networks put out, as pictures."""
+"""What follows a network, for arrays on the host: NumPy's, or whatever else has DLPack."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,12 +11,43 @@ import numpy.typing as npt
 from edgedl import _core
 from edgedl.errors import UsageError
 
+if TYPE_CHECKING:
+    from edgedl.runtime.host_array import HostArray
+
 Floats = npt.NDArray[np.float32]
 U8Images = npt.NDArray[np.uint8]
+Indices = npt.NDArray[np.int64]
+
+
+def softmax_top_k(logits: HostArray, count: int) -> tuple[Floats, Indices]:
+    """Find the likeliest entries of each row of ``logits``, with their probabilities.
+
+    Computed in float32, the same bits on every CPU and GPU; see ``csrc/kernels/softmax_top_k.h``.
+
+    Args:
+        logits: float32, contiguous, (N, C).
+        count: K, in 1..C.
+
+    Returns:
+        The softmax, float32, (N, K), largest first, and where it is, int64, (N, K); of equal
+        logits the lower index first. A row that has a NaN, or whose largest logit is not finite,
+        gets NaN and -1.
+
+    Raises:
+        UsageError: E110 ``logits`` has another type or shape, or ``count`` is out of its range.
+    """
+    rule = "[softmax_top_k] logits must be a contiguous (N, C) float32 array"
+    rows, width = _shape_of(logits, 2, rule)
+    if not isinstance(count, int) or not 1 <= count <= width:
+        msg = f"[softmax_top_k] count must be a whole number in 1..{width}; got {count!r}"
+        raise UsageError("E110", msg)
+    probabilities, indices = np.empty((rows, count), np.float32), np.empty((rows, count), np.int64)
+    _core.softmax_top_k(logits, probabilities, indices)
+    return probabilities, indices
 
 
 def denormalize(
-    images: Floats,
+    images: HostArray,
     mean: Sequence[float] = (0.5, 0.5, 0.5),
     std: Sequence[float] = (0.5, 0.5, 0.5),
     pixel_format: Literal["rgb8", "bgr8"] = "rgb8",
@@ -42,10 +73,8 @@ def denormalize(
     if pixel_format not in ("rgb8", "bgr8"):
         msg = f"[denormalize] pixel_format must be rgb8 or bgr8; got {pixel_format!r}"
         raise UsageError("E110", msg)
-    if getattr(images, "ndim", 0) != 4:
-        msg = "[denormalize] images must be a contiguous (N, C, H, W) float32 array; got "
-        raise UsageError("E110", msg + str(getattr(images, "shape", type(images).__name__)))
-    count, channels, height, width = images.shape
+    rule = "[denormalize] images must be a contiguous (N, C, H, W) float32 array"
+    count, channels, height, width = _shape_of(images, 4, rule)
     if channels not in (1, 3):
         msg = f"[denormalize] images must have 1 or 3 channels; got {channels}"
         raise UsageError("E110", msg)
@@ -71,3 +100,11 @@ def scale_and_bias(
         msg = f"[{operation}] mean must be finite and std finite and > 0; got {mean} and {std}"
         raise UsageError("E110", msg)
     return [255 * s for s in std], [255 * m for m in mean]
+
+
+def _shape_of(array: Any, axes: int, rule: str) -> tuple[int, ...]:
+    shape = getattr(array, "shape", None)
+    if shape is None or len(shape) != axes:
+        got = type(array).__name__ if shape is None else tuple(shape)
+        raise UsageError("E110", f"{rule}; got {got}")
+    return tuple(shape)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,15 @@ from edgedl.frame import UPRIGHT, Frame, Mounting
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgedl.frame import PixelFormat, Pixels
+    from edgedl.frame import PixelFormat
+    from edgedl.runtime.host_array import HostArray
     from edgedl.spec import ImageSpec
 
 Matrix = Literal["bt601", "bt709"]
 Range = Literal["limited", "full"]
 Tensor = npt.NDArray[Any]
+Picture: TypeAlias = "HostArray | tuple[HostArray, ...]"
+Out = TypeVar("Out", bound="HostArray")
 Region = tuple[int, int, int, int]
 """(x, y, width, height) in pixels of the source, before it is rotated or flipped; all even where
 pixels share their colour (x and width for yuyv; all four for nv12 and i420)."""
@@ -31,6 +34,9 @@ class Preprocessor:
     A region is cut out of the source, which is then rotated, flipped, fitted, resized, padded and
     normalised. Equal, bit for bit, to ``preprocess_reference``. One object may be used by several
     threads at once; the GIL is released while pixels are processed.
+
+    Pictures and tensors are NumPy's arrays, or whatever else lends memory of the host through
+    DLPack, such as tensors of torch; nothing is copied. ``CudaPreprocessor`` is for a GPU.
 
     Args:
         spec: What the network wants.
@@ -68,7 +74,7 @@ class Preprocessor:
             spec, source_format, matrix, range, mounting.rotate, mounting.flip
         )
 
-    def __call__(self, pixels: Pixels, roi: Region | None = None) -> Tensor:
+    def __call__(self, pixels: Picture, roi: Region | None = None) -> Tensor:
         """Return the network's input for one picture.
 
         Args:
@@ -88,7 +94,7 @@ class Preprocessor:
         self.into(pixels, out, roi)
         return out
 
-    def into(self, pixels: Pixels, out: Tensor, roi: Region | None = None) -> None:
+    def into(self, pixels: Picture, out: HostArray, roi: Region | None = None) -> None:
         """Write the network's input for one picture into ``out``.
 
         Args:
@@ -103,12 +109,28 @@ class Preprocessor:
         regions = None if roi is None else [roi]
         _core.preprocess_cpu(self._plan, pixels, out, regions, self.threads)
 
+    @overload
     def batch(
         self,
-        pixels: Sequence[Pixels],
+        pixels: Sequence[Picture],
         rois: Sequence[Region] | None = None,
-        into: Tensor | None = None,
-    ) -> Tensor:
+        into: None = None,
+    ) -> Tensor: ...
+
+    @overload
+    def batch(self, pixels: Sequence[Picture], rois: Sequence[Region] | None, into: Out) -> Out: ...
+
+    @overload
+    def batch(
+        self, pixels: Sequence[Picture], rois: Sequence[Region] | None = None, *, into: Out
+    ) -> Out: ...
+
+    def batch(
+        self,
+        pixels: Sequence[Picture],
+        rois: Sequence[Region] | None = None,
+        into: HostArray | None = None,
+    ) -> HostArray:
         """Return the network's inputs for N pictures, or N regions, in one tensor.
 
         Args:
@@ -157,7 +179,7 @@ class FramePreprocessor:
         self.mounting = mounting
         self._made = {source_format: Preprocessor(spec, source_format, mounting=mounting)}
 
-    def __call__(self, picture: Frame | Pixels) -> Tensor:
+    def __call__(self, picture: Frame | Picture) -> Tensor:
         """Return the network's input for one picture; see ``Preprocessor``."""
         if isinstance(picture, Frame):
             return self._of(picture.pixel_format)(picture.pixels)

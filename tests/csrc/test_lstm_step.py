@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -234,9 +235,38 @@ def test_wrong_weights_are_named() -> None:
         make(gates=(weight[:1].copy(), bias, scale))
     with pytest.raises(UsageError, match=r"the gates must be 4 H; got 23"):
         make(gates=(weight, bias[:-1].copy(), scale))
-    with pytest.raises(UsageError, match=r"positions and seen must be in"):
+    with pytest.raises(UsageError, match=r"P must be in 1\.\.1048576; got 0"):
         make(positions=0)
     with pytest.raises(UsageError, match=r"score must be"):
         make(score=net.score.astype(np.float64))
     with pytest.raises(UsageError, match=r"a product must be \(weights, bias, scale\)"):
         make(query=(1, 2))
+
+
+def test_a_token_that_is_changed_meanwhile_is_not_used() -> None:
+    net = Net(SIZES[1], "")
+    step, inputs, outputs = net.step(), net.inputs(2000), net.outputs(2000)
+    token = inputs[0]
+    good, is_done = token.copy(), threading.Event()
+    step.run(*inputs, *outputs)
+    wanted = outputs[0].copy()
+
+    def meddle() -> None:
+        while not is_done.is_set():
+            token[:] = 1 << 40
+            token[:] = good
+
+    meddler = threading.Thread(target=meddle)
+    meddler.start()
+    try:
+        for _ in range(50):
+            token[:] = good
+            outputs[0][:] = np.nan
+            try:
+                step.run(*inputs, *outputs)
+            except UsageError:
+                continue
+            np.testing.assert_array_equal(outputs[0], wanted)
+    finally:
+        is_done.set()
+        meddler.join()

@@ -1,4 +1,4 @@
-"""Images of a network as pictures."""
+"""Images of a network as pictures, logits as the likeliest entries."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgedl.errors import UsageError
-from edgedl.runtime.postprocess import denormalize
+from edgedl.runtime.postprocess import denormalize, softmax_top_k
 from edgedl.runtime.preprocess import Preprocessor
 from edgedl.spec import ImageSpec
 
@@ -56,3 +56,35 @@ def test_what_nothing_was_normalised_with_is_refused(wrong: float) -> None:
             denormalize(images, mean=(1.0, wrong, 1.0))
     with pytest.raises(UsageError, match=r"scale and bias must be finite; got inf and"):
         denormalize(images, std=(1e300,) * 3)
+
+
+def test_the_likeliest_entries() -> None:
+    logits = RNG.normal(0, 3, (4, 50)).astype(np.float32)
+    logits[2, 7] = np.nan
+    probabilities, indices = softmax_top_k(logits, 3)
+    exact = np.exp(logits.astype(np.float64))
+    exact /= exact.sum(axis=1, keepdims=True)
+    for row in (0, 1, 3):
+        order = np.argsort(-logits[row], kind="stable")[:3]
+        assert np.array_equal(indices[row], order)
+        np.testing.assert_allclose(probabilities[row], exact[row, order], rtol=1e-6)
+    assert np.isnan(probabilities[2]).all()
+    assert indices[2].tolist() == [-1, -1, -1]
+    assert (probabilities.dtype, indices.dtype) == (np.float32, np.int64)
+    assert softmax_top_k(logits[:0], 3)[0].shape == (0, 3)
+
+
+def test_wrong_logits_are_named() -> None:
+    logits = np.zeros((2, 6), np.float32)
+    for wrong, got in (
+        (logits[0], r"\(6,\)"),
+        ([1.0], "list"),
+        (logits.astype(np.float64), r"\(2, 6\) float64"),
+        (logits[:, ::2], r"strides \(24, 8\)"),
+    ):
+        with pytest.raises(UsageError, match=r"^\[softmax_top_k\] logits must be .*; got " + got):
+            softmax_top_k(wrong, 2)
+    for count in (0, 7, -1, 2.0, None):
+        text = rf"^\[softmax_top_k\] count must be a whole number in 1\.\.6; got {count}"
+        with pytest.raises(UsageError, match=text):
+            softmax_top_k(logits, count)

@@ -4,6 +4,6 @@
 
 namespace edgedl {
 
-void bind_postprocess_cuda(pybind11::module_& m);
+void bind_nms(pybind11::module_& m);
 
 }  // namespace edgedl

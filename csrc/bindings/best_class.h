@@ -4,6 +4,6 @@
 
 namespace edgedl {
 
-void bind_detection(pybind11::module_& m);
+void bind_best_class(pybind11::module_& m);
 
 }  // namespace edgedl
