@@ -1,7 +1,7 @@
 // Memory that holds an array, whoever made it.
 #pragma once
 
-#include <pybind11/pytypes.h>
+#include <pybind11/pybind11.h>
 
 #include <cstdint>
 #include <ostream>

@@ -1,7 +1,7 @@
 // The arrays of one call from Python, checked. HostArrays and DeviceArrays say which are taken.
 #pragma once
 
-#include <pybind11/pytypes.h>
+#include <pybind11/pybind11.h>
 
 #include <cstdint>
 #include <initializer_list>

@@ -39,7 +39,7 @@ Call checked(Arrays& arrays, const py::object& predictions, bool anchors_are_row
 // `emulated_order` < 0 means the CPU's own code.
 py::tuple run(const py::object& predictions, bool anchors_are_rows, int first_class, int objectness,
               float threshold, int emulated_order) {
-  HostArrays arrays("best_class");
+  HostArrays arrays("best_class", "edgedl.runtime.postprocess_cuda.CudaBestClass");
   const Call call =
       checked(arrays, predictions, anchors_are_rows, first_class, objectness, threshold);
   py::array_t<float> scores(call.job.anchors);

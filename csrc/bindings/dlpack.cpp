@@ -1,7 +1,5 @@
 #include "bindings/dlpack.h"
 
-#include <pybind11/pybind11.h>
-
 #include <cstdint>
 #include <utility>
 

@@ -1,7 +1,7 @@
 // Arrays that are lent through DLPack, version 0 or 1.
 #pragma once
 
-#include <pybind11/pytypes.h>
+#include <pybind11/pybind11.h>
 
 #include "bindings/arrays.h"
 

@@ -292,7 +292,7 @@ def test_arrays_elsewhere_are_told_where_to_go() -> None:
     refused(denormalize, host + after + r"denormalize_cuda$", images)
     refused(nms, host + after + r"CudaNms$", Tensor(normal(3, 4), device=GPU), normal(3))
     best = Tensor(normal(7, 30), device=GPU)
-    refused(_core.best_class, host + "$", best, False, 4, -1, 0.25)
+    refused(_core.best_class, host + after + r"CudaBestClass$", best, False, 4, -1, 0.25)
     refused(decode_yolo, r"got Tensor on another device; copy it to", images, SPEC, [(1, 1)])
     on_gpu = Tensor(pixels(8, 5, 3), device=GPU)
     draw = r", or use edgedl\.runtime\.draw_cuda\.draw_boxes_cuda$"
