@@ -9,6 +9,7 @@ import numpy as np
 
 from edgedl import _core
 from edgedl.errors import BundleError
+from edgedl.runtime.postprocess import softmax_top_k
 from edgedl.vocab import BOS, EOS
 
 if TYPE_CHECKING:
@@ -218,9 +219,7 @@ def most_probable(logits: Array) -> tuple[Array, Array]:
     Raises:
         BundleError: E414 the largest logit of a row is not finite, or one is NaN.
     """
-    shape = len(logits), 1
-    token, probability = np.empty(shape, np.int64), np.empty(shape, np.float32)
-    _core.softmax_top_k(np.ascontiguousarray(logits, np.float32), probability, token)
+    probability, token = softmax_top_k(np.ascontiguousarray(logits, np.float32), 1)
     if np.count_nonzero(token < 0):
         raise _not_finite()
     return token[:, 0], probability[:, 0]
