@@ -37,6 +37,7 @@ inline int first_column(const PreprocessPlan& plan, const Placement& at, int sou
 // Which pixels of each row SourceRows converts: all of the crop, or those listed, ascending.
 struct Columns {
   std::vector<int> at;
+  std::vector<std::int32_t> rgb_offset;  // bytes, where a pixel has three
   // where each is the first of two neighbours: bytes of luma, and of chroma pairs, in the row
   std::vector<std::int32_t> luma_offset, chroma_offset;
   std::vector<PairChunk<16>> luma_narrow, chroma_narrow;

@@ -54,16 +54,18 @@ Columns all_columns() {
 Columns listed_columns(std::vector<int> at) {
   Columns columns;
   columns.at = std::move(at);
+  for (const int x : columns.at) columns.rgb_offset.push_back(3 * x);
   return columns;
 }
 
 Columns paired_columns(const PreprocessPlan& plan, const Placement& at, int source_width,
                        const std::vector<int>& first) {
-  Columns columns;
+  std::vector<int> pairs;
   for (const int x : first) {
-    columns.at.push_back(x);
-    columns.at.push_back(x + 1);
+    pairs.push_back(x);
+    pairs.push_back(x + 1);
   }
+  Columns columns = listed_columns(std::move(pairs));
   if (plan.turn.transposed) return columns;
   const int begin = first_column(plan, at, source_width);
   if (plan.source_format == SourceFormat::kNv12 || plan.source_format == SourceFormat::kI420) {
@@ -161,9 +163,13 @@ void SourceRows::gather(const std::uint8_t* from, int step, int shift, int apart
 
 void SourceRows::read_rgb(const math::Row& row, std::uint8_t* line) {
   const int red = picture_.format == SourceFormat::kRgb8 ? 0 : 2;
-  gather(row.a + red, 3, 0, 1, line);
-  gather(row.a + 1, 3, 0, 1, line + pitch_);
-  gather(row.a + 2 - red, 3, 0, 1, line + 2 * pitch_);
+  const Channels rgb{3, 3, {red, 1, 2 - red}};
+  const std::uint8_t* first = row.a + 3 * begin_;
+  if (columns_.at.empty()) {
+    kernels_.split_pixels(first, rgb, count_, pitch_, line);
+  } else {
+    kernels_.pick_pixels(first, rgb, columns_.rgb_offset.data(), count_, pitch_, line);
+  }
 }
 
 void SourceRows::read_luma(const math::Row& row) {
