@@ -98,7 +98,7 @@ struct RgbInts {
 };
 
 void yuv_to_rgb_line(const YuvToRgb& k, const std::uint8_t* y, const std::uint8_t* uv, int count,
-                     std::uint8_t* r, std::uint8_t* g, std::uint8_t* b) {
+                     const RowAhead& ahead, std::uint8_t* r, std::uint8_t* g, std::uint8_t* b) {
   const Ints black = ints(k.y_offset), half = ints(1 << 19);
   const Ints luma = ints((k.y & 127) | (k.y >> 7) * 65536);
   const Ints red_lower = ints(lower_factors(0, k.v_to_r));
@@ -114,7 +114,9 @@ void yuv_to_rgb_line(const YuvToRgb& k, const std::uint8_t* y, const std::uint8_
                    add_products(add_products(base, chroma, green_lower), upper, green_upper),
                    add_products(add_products(base, chroma, blue_lower), upper, blue_upper)};
   };
+  RowPieces pieces(ahead, count / (4 * kInts));
   for (int i = 0; i < count; i += 4 * kInts) {
+    pieces.next();
     const RgbInts p0 = convert(y + i, uv + 2 * i);
     const RgbInts p1 = convert(y + i + kInts, uv + 2 * (i + kInts));
     const RgbInts p2 = convert(y + i + 2 * kInts, uv + 2 * (i + 2 * kInts));
@@ -164,7 +166,8 @@ inline RgbBytes yuv_to_rgb_bytes(const YuvToRgb& k, uint8x8_t above_black, uint8
 }
 
 void yuv_to_rgb_line(const YuvToRgb& k, const std::uint8_t* y, const std::uint8_t* uv, int count,
-                     std::uint8_t* r, std::uint8_t* g, std::uint8_t* b) {
+                     const RowAhead& ahead, std::uint8_t* r, std::uint8_t* g, std::uint8_t* b) {
+  RowPieces(ahead, 1).next();
   const YuvToRgb own = k;  // a copy cannot change when an output is written
   const uint8x8_t black = vdup_n_u8(static_cast<std::uint8_t>(own.y_offset));
   for (int i = 0; i < count; i += 8) {
@@ -180,7 +183,8 @@ void yuv_to_rgb_line(const YuvToRgb& k, const std::uint8_t* y, const std::uint8_
 #else
 
 void yuv_to_rgb_line(const YuvToRgb& k, const std::uint8_t* y, const std::uint8_t* uv, int count,
-                     std::uint8_t* r, std::uint8_t* g, std::uint8_t* b) {
+                     const RowAhead& ahead, std::uint8_t* r, std::uint8_t* g, std::uint8_t* b) {
+  RowPieces(ahead, 1).next();
   const YuvToRgb own = k;  // a copy cannot change when an output is written
   for (int i = 0; i < count; ++i) {
     const math::Rgb p = math::yuv_to_rgb(own, y[i], uv[2 * i], uv[2 * i + 1]);
@@ -199,29 +203,47 @@ void gray_line(const std::uint8_t* r, const std::uint8_t* g, const std::uint8_t*
   }
 }
 
-void pick_pairs(const std::uint8_t* row, const PairTable& table, std::uint8_t* out) {
 #if defined(__AVX512VBMI__)
-  for (int i = 0; i < table.wide.count; ++i) {
-    const PairChunk<64>& chunk = table.wide.at[i];
-    store_64(out + chunk.to,
-             _mm512_permutexvar_epi8(load_64(chunk.place), load_64(row + chunk.from)));
-  }
-  if (table.wide.count > 0) return;
+
+inline void store_pairs(std::uint8_t* out, const std::uint8_t* from, const PairChunk& chunk) {
+  const __m512i place = _mm512_castsi256_si512(load_32(chunk.place));
+  store_32(out, _mm512_castsi512_si256(_mm512_permutexvar_epi8(place, load_64(from))));
+}
+
 #elif defined(__AVX2__)
-  for (int i = 0; i < table.narrow.count; ++i) {
-    const PairChunk<16>& chunk = table.narrow.at[i];
-    store_16(out + chunk.to, _mm_shuffle_epi8(load_16(row + chunk.from), load_16(chunk.place)));
-  }
-  if (table.narrow.count > 0) return;
+
+inline void store_pairs(std::uint8_t* out, const std::uint8_t* from, const PairChunk& chunk) {
+  const auto pick = [&](int k) {
+    const __m256i bytes = _mm256_broadcastsi128_si256(load_16(from + 16 * k));
+    return _mm256_shuffle_epi8(bytes, load_32(chunk.piece[k]));
+  };
+  store_32(out,
+           _mm256_or_si256(_mm256_or_si256(pick(0), pick(1)), _mm256_or_si256(pick(2), pick(3))));
+}
+
 #elif defined(EDGEDL_NEON)
-  const PairChunks<16> narrow = table.narrow;  // a copy cannot change when an output is written
-  for (int i = 0; i < narrow.count; ++i) {
-    const PairChunk<16>& chunk = narrow.at[i];
-    vst1q_u8(out + chunk.to, vqtbl1q_u8(vld1q_u8(row + chunk.from), vld1q_u8(chunk.place)));
-  }
-  if (narrow.count > 0) return;
+
+inline void store_pairs(std::uint8_t* out, const std::uint8_t* from, const PairChunk& chunk) {
+  const uint8x16x4_t bytes = {
+      {vld1q_u8(from), vld1q_u8(from + 16), vld1q_u8(from + 32), vld1q_u8(from + 48)}};
+  const uint8x16_t low = vld1q_u8(chunk.place), high = vld1q_u8(chunk.place + 16);
+  vst1q_u8(out, vqtbl4q_u8(bytes, low));
+  vst1q_u8(out + 16, vqtbl4q_u8(bytes, high));
+}
+
 #endif
-  for (int i = 0; i < table.count; ++i) memcpy(out + 2 * i, row + table.offset[i], 2);
+
+void pick_pairs(const std::uint8_t* row, const PairTable& table, std::uint8_t* out) {
+  int done = 0;
+#if defined(__AVX2__) || defined(EDGEDL_NEON)
+  const PairTable own = table;  // a copy cannot change when an output is written
+  for (int i = 0; i < own.chunk_count; ++i) {
+    const PairChunk& chunk = own.chunks[i];
+    store_pairs(out + chunk.to, row + chunk.from, chunk);
+  }
+  if (own.chunk_count > 0) done = own.count;
+#endif
+  for (int i = done; i < table.count; ++i) memcpy(out + 2 * i, row + table.offset[i], 2);
 }
 
 void double_pairs(const std::uint8_t* from, int count, std::uint8_t* out) {

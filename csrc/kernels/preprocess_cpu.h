@@ -61,9 +61,11 @@ struct LinearTable {
   const LinearBlock* blocks;  // or nullptr: not for a row this narrow
 };
 
-// One row interpolated across: 0..32640, a run of table.pitch per channel.
-using LinearAcross = void (*)(const std::uint8_t* row, const Channels& channels,
-                              const LinearTable& table, std::int16_t* out);
+// One row interpolated across: 0..32640, a run of table.pitch per channel. `ahead` is a row that
+// will be read soon, or nullptr: memory brings it while this one is computed.
+using LinearAcross = void (*)(const std::uint8_t* row, const std::uint8_t* ahead,
+                              const Channels& channels, const LinearTable& table,
+                              std::int16_t* out);
 
 // Two such rows to a line; `count` is a multiple of kLineStep.
 using LinearDown = void (*)(const std::int16_t* above, const std::int16_t* below,
@@ -83,26 +85,23 @@ using PickPixels = void (*)(const std::uint8_t* row, const Channels& channels,
 using SplitPixels = void (*)(const std::uint8_t* row, const Channels& channels, int count,
                              int pitch, std::uint8_t* line);
 
-// Pairs of bytes that lie anywhere in a row, ascending. For targets that permute vectors of bytes
-// the row is cut in chunks of kBytes, each of which has the pairs from byte `to` of the output on;
-// none where the row is shorter than that.
-template <int kBytes>
+// At most kPairs pairs of bytes that lie in 64 bytes of a row: those of the output from byte `to`
+// on are in the row from byte `from` on.
 struct PairChunk {
+  static constexpr int kBytes = 64;
+  static constexpr int kPairs = 16;
+  static constexpr std::uint8_t kNone = 128;
   std::int32_t from, to;
-  std::uint8_t place[kBytes];
+  std::uint8_t place[2 * kPairs];
+  std::uint8_t piece[4][2 * kPairs];  // places in each 16 bytes; kNone for those in other ones
 };
 
-template <int kBytes>
-struct PairChunks {
-  int count;
-  const PairChunk<kBytes>* at;
-};
-
+// Pairs that lie anywhere in a row, ascending; no chunks where the row is shorter than they are.
 struct PairTable {
   int count;
   const std::int32_t* offset;
-  PairChunks<16> narrow;
-  PairChunks<64> wide;
+  int chunk_count;
+  const PairChunk* chunks;
 };
 
 // out[2i], out[2i + 1] = the pair at offset[i]. May write 64 bytes more than it should.
@@ -111,9 +110,17 @@ using PickPairs = void (*)(const std::uint8_t* row, const PairTable& table, std:
 // Each of `count` pairs of bytes twice.
 using DoublePairs = void (*)(const std::uint8_t* from, int count, std::uint8_t* out);
 
-// `count` pixels, a multiple of kLineStep; each has its own u, v.
+// Where the parts of a row lie that will be read soon; nullptr for those it has not.
+struct RowAhead {
+  const std::uint8_t* part[3];
+  int bytes[3];
+};
+
+// `count` pixels, a multiple of kLineStep; each has its own u, v. Memory brings the row ahead
+// meanwhile.
 using YuvToRgbLine = void (*)(const YuvToRgb& k, const std::uint8_t* y, const std::uint8_t* uv,
-                              int count, std::uint8_t* r, std::uint8_t* g, std::uint8_t* b);
+                              int count, const RowAhead& ahead, std::uint8_t* r, std::uint8_t* g,
+                              std::uint8_t* b);
 using GrayLine = void (*)(const std::uint8_t* r, const std::uint8_t* g, const std::uint8_t* b,
                           int count, std::uint8_t* gray);
 

@@ -18,6 +18,7 @@ class LinearRows : public TensorRows {
       : source_(source),
         kernels_(active_target()),
         down_(tables.down),
+        ahead_(tables.ahead),
         table_{tables.step,
                tables.width,
                pitch_of(tables.width),
@@ -58,21 +59,9 @@ class LinearRows : public TensorRows {
 
   Neighbours neighbours(int y) {
     const math::LinearTaps& taps = down_[size_of(y)];
-    prefetch(y + kRowsAhead);
     const std::int16_t* above = across(taps.index0);
     const std::int16_t* below = taps.weight1 == 0 ? above : across(taps.index1);
     return {above, below, taps.weight0, taps.weight1};
-  }
-
-  // What memory prefetches by itself ends with each row.
-  void prefetch(int y) {
-    if (y >= static_cast<int>(down_.size())) return;
-    const math::LinearTaps& taps = down_[size_of(y)];
-    const int last = taps.weight1 == 0 ? taps.index0 : taps.index1;
-    for (int row = std::max(taps.index0, prefetched_ + 1); row <= last; ++row) {
-      source_.prefetch(row);
-      prefetched_ = row;
-    }
   }
 
   // The source row y interpolated across. Rows y and y + 1 sit in different slots and stay there
@@ -81,17 +70,19 @@ class LinearRows : public TensorRows {
     std::int16_t* out = across_[y & 1].data();
     if (held_[y & 1] == y) return out;
     held_[y & 1] = y;
-    kernels_.linear_across(source_.row(y), source_.channels(), table_, out);
+    const int soon = ahead_[size_of(y)];
+    kernels_.linear_across(source_.row(y, soon), source_.in_place(soon), source_.channels(), table_,
+                           out);
     return out;
   }
 
   SourceRows& source_;
   const CpuKernels& kernels_;
   const std::vector<math::LinearTaps>& down_;
+  const std::vector<int>& ahead_;
   const LinearTable table_;
   std::vector<std::int16_t> across_[2];
   int held_[2] = {-1, -1};
-  int prefetched_ = -1;
 };
 
 class NearestRows : public TensorRows {
@@ -210,6 +201,21 @@ bool add_up(const std::vector<std::uint32_t>& weights) {
                      [](std::uint32_t both) { return (both & 0xffff) + (both >> 16) == 2048; });
 }
 
+// What memory prefetches by itself ends with each row: for each row that is read the one that is to
+// be prefetched, or -1.
+std::vector<int> rows_ahead(const std::vector<math::LinearTaps>& down, int rows) {
+  std::vector<int> read;
+  for (const math::LinearTaps& taps : down) {
+    if (read.empty() || read.back() < taps.index0) read.push_back(taps.index0);
+    if (taps.weight1 != 0 && read.back() < taps.index1) read.push_back(taps.index1);
+  }
+  std::vector<int> ahead(size_of(rows), -1);
+  for (std::size_t i = 0; i + kRowsAhead < read.size(); ++i) {
+    ahead[size_of(read[i])] = read[i + kRowsAhead];
+  }
+  return ahead;
+}
+
 std::vector<LinearBlock> blocks_of(const LinearTables& tables, int step) {
   std::vector<LinearBlock> blocks;
   if (!tables.is_exact || tables.next == 0 || tables.bytes < 8) return blocks;
@@ -253,6 +259,7 @@ LinearTables linear_tables(const PreprocessPlan& plan, const Placement& at, int 
   for (int y = 0; y < at.height; ++y) {
     tables.down.push_back(math::linear_taps(y, at.crop_height, at.height, enlarging_area, false));
   }
+  tables.ahead = rows_ahead(tables.down, at.crop_height);
   return tables;
 }
 

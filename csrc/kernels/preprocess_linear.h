@@ -21,6 +21,7 @@ struct LinearTables {
   std::vector<std::uint32_t> weights;
   std::vector<LinearBlock> blocks;
   std::vector<math::LinearTaps> down;  // one for each row
+  std::vector<int> ahead;              // for each source row the one to prefetch meanwhile, or -1
 };
 
 LinearTables linear_tables(const PreprocessPlan& plan, const Placement& at, int source_width,

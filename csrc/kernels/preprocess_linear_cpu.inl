@@ -273,15 +273,17 @@ inline void across_block(const std::uint8_t* row, const LinearBlock& block, cons
   }
 }
 
-inline int across_vectors(const std::uint8_t* row, const Channels& channels,
-                          const LinearTable& table, std::int16_t* out) {
+inline int across_vectors(const std::uint8_t* row, const std::uint8_t* ahead,
+                          const Channels& channels, const LinearTable& table, std::int16_t* out) {
   if (table.blocks == nullptr) return 0;
   constexpr int kPixels = LinearBlock::kPixels;
   const int none = 0;
   const int shift[3] = {static_cast<int>(channels.of[0]), static_cast<int>(channels.of[1]),
                         static_cast<int>(channels.of[2])};
+  int asked = 0;
   for (int x = 0; x < table.count; x += kPixels) {
     const LinearBlock& block = table.blocks[x / kPixels];
+    asked = prefetch_until(ahead, asked, table.offset[x + kPixels - 1]);
     if (channels.step == 3) {
       across_block(row, block, shift, 3, out + x, table.pitch);
     } else {
@@ -305,20 +307,14 @@ inline __m256i load_four(const std::uint8_t* row, const std::int32_t* offset, in
   return _mm256_srli_epi64(four, 8 * Back);
 }
 
-// The neighbours of one channel of two pixels as 16-bit numbers in the low half of each lane, those
-// of another one in the high half; a channel of -1 gives zeros.
-inline __m256i neighbours(int step, int low, int high) {
-  constexpr int kNone = 0x80;
-  std::uint8_t place[16];
-  for (int i = 0; i < 16; ++i) place[i] = kNone;
-  for (int pixel = 0; pixel < 2; ++pixel) {
-    for (int tap = 0; tap < 2; ++tap) {
-      const int at = 8 * pixel + tap * step;
-      place[4 * pixel + 2 * tap] = static_cast<std::uint8_t>(low < 0 ? kNone : at + low);
-      place[8 + 4 * pixel + 2 * tap] = static_cast<std::uint8_t>(high < 0 ? kNone : at + high);
-    }
-  }
-  return _mm256_broadcastsi128_si256(load_16(place));
+// Picks the neighbours, `step` bytes apart, of two pixels of 8 bytes each as 16-bit numbers: of the
+// channel `low` to the low half of each lane, of `high` to the high one.
+inline __m256i neighbours(int step, std::ptrdiff_t low, std::ptrdiff_t high) {
+  const __m128i bytes = _mm_setr_epi8(0, -1, 0, -1, 8, -1, 8, -1, 0, -1, 0, -1, 8, -1, 8, -1);
+  const __m128i second = _mm_set1_epi32(step << 16);
+  const __m128i channel = _mm_unpacklo_epi64(_mm_set1_epi16(static_cast<short>(low)),
+                                             _mm_set1_epi16(static_cast<short>(high)));
+  return _mm256_broadcastsi128_si256(_mm_add_epi8(_mm_add_epi8(bytes, second), channel));
 }
 
 inline __m256i weigh(__m256i taps, __m256i weights) {
@@ -368,14 +364,13 @@ inline void across_pairs(const std::uint8_t* pairs, const std::uint32_t* weights
 }
 
 // Returns how many pixels it made: those at the end of a narrow row are left.
-inline int across_vectors(const std::uint8_t* row, const Channels& channels,
-                          const LinearTable& table, std::int16_t* out) {
+inline int across_vectors(const std::uint8_t* row, const std::uint8_t* ahead,
+                          const Channels& channels, const LinearTable& table, std::int16_t* out) {
   const bool colors = channels.step == 3;
-  const __m256i two =
-      colors ? neighbours(3, static_cast<int>(channels.of[0]), static_cast<int>(channels.of[1]))
-             : _mm256_setzero_si256();
-  const __m256i one =
-      colors ? neighbours(3, static_cast<int>(channels.of[2]), -1) : neighbours(1, 0, -1);
+  const int step = colors ? 3 : 1;
+  const __m256i two = neighbours(step, channels.of[0], channels.of[1]);
+  const std::ptrdiff_t third = colors ? channels.of[2] : 0;
+  const __m256i one = neighbours(step, third, third);
   const int back = colors ? 2 : 6;
   int x = 0;
   for (; table.is_paired && x < table.count; x += 16) {
@@ -383,7 +378,9 @@ inline int across_vectors(const std::uint8_t* row, const Channels& channels,
       across_pairs(row + channels.of[c] + 2 * x, table.weights + x, out + c * table.pitch + x);
     }
   }
+  int asked = 0;
   for (; x < table.count; x += 16) {
+    asked = prefetch_until(ahead, asked, table.offset[x + 15]);
     const std::int32_t* offset = table.offset + x;
     const std::uint32_t* weights = table.weights + x;
     const bool inside = offset[15] + 8 <= table.bytes;
@@ -534,8 +531,9 @@ inline int all_across_planes(const std::uint8_t* row, const Channels& channels,
 }
 
 // Returns how many pixels it made: those at the end of a narrow row are left.
-inline int across_vectors(const std::uint8_t* row, const Channels& channels,
-                          const LinearTable& table, std::int16_t* out) {
+inline int across_vectors(const std::uint8_t* row, const std::uint8_t* ahead,
+                          const Channels& channels, const LinearTable& table, std::int16_t* out) {
+  prefetch_until(ahead, 0, table.bytes);
   if (!table.is_exact || table.next == 0) return 0;
   const Channels from = channels;  // copies cannot change when an output is written
   const LinearTable own = table;
@@ -545,16 +543,21 @@ inline int across_vectors(const std::uint8_t* row, const Channels& channels,
 
 #else
 
-inline int across_vectors(const std::uint8_t*, const Channels&, const LinearTable&, std::int16_t*) {
+inline int across_vectors(const std::uint8_t*, const std::uint8_t* ahead, const Channels&,
+                          const LinearTable& table, std::int16_t*) {
+  prefetch_until(ahead, 0, table.bytes);
   return 0;
 }
 
 #endif
 
-void linear_across(const std::uint8_t* row, const Channels& channels, const LinearTable& table,
-                   std::int16_t* out) {
-  if (across_regular(row, channels, table, out)) return;
-  const int made = across_vectors(row, channels, table, out);
+void linear_across(const std::uint8_t* row, const std::uint8_t* ahead, const Channels& channels,
+                   const LinearTable& table, std::int16_t* out) {
+  if (across_regular(row, channels, table, out)) {
+    prefetch_until(ahead, 0, table.bytes);
+    return;
+  }
+  const int made = across_vectors(row, ahead, channels, table, out);
   for (int c = 0; c < channels.count && made < table.count; ++c) {
     const std::uint8_t* from = row + channels.of[c];
     for (int x = made; x < table.count; ++x) {
@@ -592,14 +595,12 @@ inline int down_vectors(const std::int16_t* above, const std::int16_t* below, st
                         std::int16_t weight1, int count, float scale, float bias, float* dst) {
   const __m512i w0 = _mm512_set1_epi16(weight0), w1 = _mm512_set1_epi16(weight1);
   const Floats s = _mm512_set1_ps(scale), b = _mm512_set1_ps(bias);
-  int i = 0;
-  for (; i + 32 <= count; i += 32) {
+  return for_aligned<32>(dst, count, [=](int i) {
     const __m512i value = down_vector(above + i, below + i, w0, w1);
     const __m256i low = _mm512_castsi512_si256(value), high = _mm512_extracti64x4_epi64(value, 1);
     store_floats(dst + i, scaled(_mm512_cvtepu16_epi32(low), s, b));
     store_floats(dst + i + 16, scaled(_mm512_cvtepu16_epi32(high), s, b));
-  }
-  return i;
+  });
 }
 
 #elif defined(__AVX2__)
@@ -626,14 +627,12 @@ inline int down_vectors(const std::int16_t* above, const std::int16_t* below, st
                         std::int16_t weight1, int count, float scale, float bias, float* dst) {
   const __m256i w0 = _mm256_set1_epi16(weight0), w1 = _mm256_set1_epi16(weight1);
   const Floats s = _mm256_set1_ps(scale), b = _mm256_set1_ps(bias);
-  int i = 0;
-  for (; i + 16 <= count; i += 16) {
+  return for_aligned<16>(dst, count, [=](int i) {
     const __m256i value = down_vector(above + i, below + i, w0, w1);
     const __m128i low = _mm256_castsi256_si128(value), high = _mm256_extracti128_si256(value, 1);
     store_floats(dst + i, scaled(_mm256_cvtepu16_epi32(low), s, b));
     store_floats(dst + i + 8, scaled(_mm256_cvtepu16_epi32(high), s, b));
-  }
-  return i;
+  });
 }
 
 #elif defined(EDGEDL_NEON)

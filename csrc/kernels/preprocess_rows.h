@@ -34,14 +34,18 @@ inline int first_column(const PreprocessPlan& plan, const Placement& at, int sou
   return runs_backwards(plan) ? source_width - at.crop_x - at.crop_width : at.crop_x;
 }
 
+// See PairTable.
+struct Pairs {
+  std::vector<std::int32_t> offset;
+  std::vector<PairChunk> chunks;
+};
+
 // Which pixels of each row SourceRows converts: all of the crop, or those listed, ascending.
 struct Columns {
   std::vector<int> at;
   std::vector<std::int32_t> rgb_offset;  // bytes, where a pixel has three
   // where each is the first of two neighbours: bytes of luma, and of chroma pairs, in the row
-  std::vector<std::int32_t> luma_offset, chroma_offset;
-  std::vector<PairChunk<16>> luma_narrow, chroma_narrow;
-  std::vector<PairChunk<64>> luma_wide, chroma_wide;
+  Pairs luma, chroma;
 };
 
 Columns all_columns();
@@ -59,13 +63,18 @@ class SourceRows {
 
   const Channels& channels() const { return channels_; }
 
-  // Good until `held` more rows were asked for.
-  const std::uint8_t* row(int y);
+  // Good until `held` more rows were asked for. While it is converted, if it is, memory brings the
+  // row `soon`, unless that is -1.
+  const std::uint8_t* row(int y, int soon = -1);
+
+  // Where row y lies in memory; nullptr if y is -1 or rows are converted.
+  const std::uint8_t* in_place(int y) const;
 
   // Tells the CPU that this row will be asked for.
   void prefetch(int y) const;
 
  private:
+  RowAhead ahead(int y) const;
   void gather(const std::uint8_t* from, int step, int shift, int apart, std::uint8_t* out) const;
   void read_rgb(const math::Row& row, std::uint8_t* line);
   void read_luma(const math::Row& row);

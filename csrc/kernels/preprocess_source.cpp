@@ -15,34 +15,30 @@ Channels order_of(const PreprocessPlan& plan, bool reversed, std::ptrdiff_t apar
 }
 
 // Cuts a row of `bytes` bytes so that each chunk has as many of the pairs as it can.
-template <int kChunk>
-std::vector<PairChunk<kChunk>> chunks_of(const std::vector<std::int32_t>& offset, int bytes) {
-  std::vector<PairChunk<kChunk>> chunks;
-  if (bytes < kChunk) return chunks;
+std::vector<PairChunk> chunks_of(const std::vector<std::int32_t>& offset, int bytes) {
+  std::vector<PairChunk> chunks;
+  if (bytes < PairChunk::kBytes) return chunks;
   for (std::size_t i = 0; i < offset.size();) {
-    PairChunk<kChunk> chunk{};
-    chunk.from = std::min(offset[i], bytes - kChunk);
+    PairChunk chunk{};
+    std::memset(chunk.piece, PairChunk::kNone, sizeof chunk.piece);
+    chunk.from = std::min(offset[i], bytes - PairChunk::kBytes);
     chunk.to = static_cast<std::int32_t>(2 * i);
-    for (int k = 0; k < kChunk && i < offset.size() && offset[i] + 2 <= chunk.from + kChunk; ++i) {
-      chunk.place[k++] = static_cast<std::uint8_t>(offset[i] - chunk.from);
-      chunk.place[k++] = static_cast<std::uint8_t>(offset[i] - chunk.from + 1);
+    const std::int32_t last = chunk.from + PairChunk::kBytes - 2;
+    for (int k = 0; k < PairChunk::kPairs && i < offset.size() && offset[i] <= last; ++k, ++i) {
+      for (const int at : {0, 1}) {
+        const int place = offset[i] - chunk.from + at;
+        chunk.place[2 * k + at] = static_cast<std::uint8_t>(place);
+        chunk.piece[place / 16][2 * k + at] = static_cast<std::uint8_t>(place % 16);
+      }
     }
     chunks.push_back(chunk);
   }
   return chunks;
 }
 
-PairTable pairs_of(const std::vector<std::int32_t>& offset,
-                   const std::vector<PairChunk<16>>& narrow,
-                   const std::vector<PairChunk<64>>& wide) {
-  return {static_cast<int>(offset.size()),
-          offset.data(),
-          {static_cast<int>(narrow.size()), narrow.data()},
-          {static_cast<int>(wide.size()), wide.data()}};
-}
-
-void prefetch_bytes(const std::uint8_t* from, int bytes) {
-  for (int i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, 2);
+PairTable table_of(const Pairs& pairs) {
+  return {static_cast<int>(pairs.offset.size()), pairs.offset.data(),
+          static_cast<int>(pairs.chunks.size()), pairs.chunks.data()};
 }
 
 }  // namespace
@@ -68,16 +64,14 @@ Columns paired_columns(const PreprocessPlan& plan, const Placement& at, int sour
   Columns columns = listed_columns(std::move(pairs));
   if (plan.turn.transposed) return columns;
   const int begin = first_column(plan, at, source_width);
-  if (plan.source_format == SourceFormat::kNv12 || plan.source_format == SourceFormat::kI420) {
-    for (const int x : first) columns.luma_offset.push_back(begin + x);
-    columns.luma_narrow = chunks_of<16>(columns.luma_offset, source_width);
-    columns.luma_wide = chunks_of<64>(columns.luma_offset, source_width);
+  std::vector<std::int32_t> luma, chroma;
+  for (const int x : first) luma.push_back(begin + x);
+  for (const int x : columns.at) chroma.push_back((begin + x) & ~1);
+  const bool pairs = plan.source_format == SourceFormat::kNv12;
+  if (pairs || plan.source_format == SourceFormat::kI420) {
+    columns.luma = {luma, chunks_of(luma, source_width)};
   }
-  if (plan.source_format == SourceFormat::kNv12) {
-    for (const int x : columns.at) columns.chroma_offset.push_back((begin + x) & ~1);
-    columns.chroma_narrow = chunks_of<16>(columns.chroma_offset, source_width);
-    columns.chroma_wide = chunks_of<64>(columns.chroma_offset, source_width);
-  }
+  if (pairs) columns.chroma = {chroma, chunks_of(chroma, source_width)};
   return columns;
 }
 
@@ -108,22 +102,34 @@ SourceRows::SourceRows(const PreprocessPlan& plan, const Picture& picture, const
   }
 }
 
-void SourceRows::prefetch(int y) const {
-  if (plan_.turn.transposed) return;  // it lies in as many places as it has pixels
+RowAhead SourceRows::ahead(int y) const {
+  if (y < 0 || plan_.turn.transposed)
+    return {};  // a column lies in as many places as it has pixels
   const math::Row row = math::row_at(picture_.format, picture_.planes, at_.crop_y + y);
-  const int pixel = picture_.format == SourceFormat::kYuyv    ? 2
-                    : row.b == nullptr && channels_.step == 3 ? 3
-                                                              : 1;
-  prefetch_bytes(row.a + first_ * pixel, at_.crop_width * pixel);
-  const int chroma = picture_.format == SourceFormat::kI420 ? 2 : 1;
-  if (row.b) prefetch_bytes(row.b + first_ / chroma, at_.crop_width / chroma);
-  if (row.c) prefetch_bytes(row.c + first_ / chroma, at_.crop_width / chroma);
+  const int pixel = picture_.format == SourceFormat::kYuyv                        ? 2
+                    : row.b == nullptr && picture_.format != SourceFormat::kGray8 ? 3
+                                                                                  : 1;
+  const int width = at_.crop_width * pixel;
+  const int shared = picture_.format == SourceFormat::kI420 ? 2 : 1;
+  const auto part = [&](const std::uint8_t* of) { return of ? of + first_ / shared : nullptr; };
+  return {{row.a + first_ * pixel, part(row.b), part(row.c)},
+          {width, width / shared, width / shared}};
 }
 
-const std::uint8_t* SourceRows::row(int y) {
-  if (!converts(plan_)) {
-    return math::row_of(picture_.planes[0], at_.crop_y + y) + first_ * channels_.step;
+void SourceRows::prefetch(int y) const {
+  const RowAhead row = ahead(y);
+  for (int i = 0; i < 3 && row.part[i]; ++i) {
+    for (int at = 0; at < row.bytes[i]; at += 64) __builtin_prefetch(row.part[i] + at, 0, 2);
   }
+}
+
+const std::uint8_t* SourceRows::in_place(int y) const {
+  if (y < 0 || converts(plan_)) return nullptr;
+  return math::row_of(picture_.planes[0], at_.crop_y + y) + first_ * channels_.step;
+}
+
+const std::uint8_t* SourceRows::row(int y, int soon) {
+  if (!converts(plan_)) return in_place(y);
   std::uint8_t* r = lines_.data() + next_;
   next_ = (next_ + size_of(3 * pitch_)) % lines_.size();
   std::uint8_t* g = r + pitch_;
@@ -144,7 +150,9 @@ const std::uint8_t* SourceRows::row(int y) {
     chroma_held_ = chroma_row;
   }
   if (!is_rgb && !is_gray) {
-    kernels_.yuv_to_rgb_line(plan_.yuv, luma_.data(), chroma_.data(), pitch_, r, g, b);
+    kernels_.yuv_to_rgb_line(plan_.yuv, luma_.data(), chroma_.data(), pitch_, ahead(soon), r, g, b);
+  } else if (soon >= 0) {
+    prefetch(soon);
   }
   if (channels_.count == 1 && !is_gray) kernels_.gray_line(r, g, b, count_, r);
   return columns_.at.empty() ? r + (first_ - begin_) : r;
@@ -177,12 +185,10 @@ void SourceRows::read_luma(const math::Row& row) {
     gather(row.a, 2, 0, 1, luma_.data());
   } else if (columns_.at.empty()) {
     std::memcpy(luma_.data(), row.a + begin_, size_of(count_));
-  } else if (columns_.luma_offset.empty()) {
+  } else if (columns_.luma.offset.empty()) {
     gather(row.a, 1, 0, 1, luma_.data());
   } else {
-    kernels_.pick_pairs(row.a,
-                        pairs_of(columns_.luma_offset, columns_.luma_narrow, columns_.luma_wide),
-                        luma_.data());
+    kernels_.pick_pairs(row.a, table_of(columns_.luma), luma_.data());
   }
 }
 
@@ -197,12 +203,11 @@ void SourceRows::read_chroma(const math::Row& row) {
     gather(row.c, 1, 1, 2, v);
   } else if (columns_.at.empty()) {
     kernels_.double_pairs(row.b + begin_, (count_ + 1) / 2, u);
-  } else if (columns_.chroma_offset.empty()) {
+  } else if (columns_.chroma.offset.empty()) {
     gather(row.b, 2, 1, 2, u);
     gather(row.b + 1, 2, 1, 2, v);
   } else {
-    kernels_.pick_pairs(
-        row.b, pairs_of(columns_.chroma_offset, columns_.chroma_narrow, columns_.chroma_wide), u);
+    kernels_.pick_pairs(row.b, table_of(columns_.chroma), u);
   }
 }
 

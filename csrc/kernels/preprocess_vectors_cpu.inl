@@ -1,4 +1,33 @@
 // What the kernels below share: unaligned loads and stores by their bytes, and floats.
+
+// Asks memory for a row from byte `from` on, as far as `until`; returns how far it did.
+inline int prefetch_until(const std::uint8_t* row, int from, int until) {
+  if (row == nullptr) return from;
+  for (; from < until; from += 64) __builtin_prefetch(row + from, 0, 2);
+  return from;
+}
+
+// Asks memory for a row in so many pieces.
+class RowPieces {
+ public:
+  RowPieces(const RowAhead& row, int count) : row_(row) {
+    for (int i = 0; i < 3; ++i) piece_[i] = (row.bytes[i] / count + 64) & ~63;
+  }
+
+  void next() {
+    for (int i = 0; i < 3 && row_.part[i] != nullptr; ++i) {
+      const int until = asked_[i] + piece_[i];
+      asked_[i] =
+          prefetch_until(row_.part[i], asked_[i], until < row_.bytes[i] ? until : row_.bytes[i]);
+    }
+  }
+
+ private:
+  const RowAhead row_;
+  int piece_[3];
+  int asked_[3] = {};
+};
+
 #if defined(__AVX2__)
 
 inline __m128i load_16(const void* from) {
@@ -61,6 +90,12 @@ inline void store_halves(std::uint16_t* dst, Floats y) {
                       _mm512_cvtps_ph(y, _MM_FROUND_TO_NEAREST_INT));
 }
 
+// as math::to_int8: what is not a number becomes -128
+inline void store_int8(std::int8_t* dst, Floats y) {
+  y = _mm512_min_ps(_mm512_max_ps(y, _mm512_set1_ps(-128.0f)), _mm512_set1_ps(127.0f));
+  store_16(dst, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(y)));
+}
+
 #elif defined(__AVX2__)
 
 using Floats = __m256;
@@ -85,6 +120,15 @@ inline void store_floats(float* dst, Floats y) {
 
 inline void store_halves(std::uint16_t* dst, Floats y) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(dst), _mm256_cvtps_ph(y, _MM_FROUND_TO_NEAREST_INT));
+}
+
+// as math::to_int8: what is not a number becomes -128
+inline void store_int8(std::int8_t* dst, Floats y) {
+  y = _mm256_min_ps(_mm256_max_ps(y, _mm256_set1_ps(-128.0f)), _mm256_set1_ps(127.0f));
+  const __m256i whole = _mm256_cvtps_epi32(y);
+  const __m128i shorts =
+      _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(dst), _mm_packs_epi16(shorts, shorts));
 }
 
 #elif defined(EDGEDL_NEON)
@@ -130,6 +174,25 @@ inline int16x8_t rounded(float32x4_t low, float32x4_t high) {
 inline void store_int8(std::int8_t* dst, const Floats& y) {
   const int16x8_t low = rounded(y.four[0], y.four[1]), high = rounded(y.four[2], y.four[3]);
   vst1q_s8(dst, vqmovn_high_s16(vqmovn_s16(low), high));
+}
+
+#endif
+
+#if defined(__AVX2__)
+
+// store(i), which writes kStep floats from dst + i on, until all of `count` are written. Vectors
+// lie across two lines of memory at most at both ends, where some are written twice. Returns 0 if
+// there are too few.
+template <int kStep, class Store>
+inline int for_aligned(const float* dst, int count, const Store& store) {
+  if (count < kStep) return 0;
+  const int behind =
+      static_cast<int>(reinterpret_cast<std::uintptr_t>(dst) / sizeof *dst % kFloats);
+  store(0);
+  int i = kStep - behind;
+  for (; i + kStep <= count; i += kStep) store(i);
+  if (i < count) store(count - kStep);
+  return count;
 }
 
 #endif

@@ -76,7 +76,7 @@ void write_float16(const std::uint8_t* value, int count, const Scales& scales, s
 
 void write_int8(const std::uint8_t* value, int count, const Scales& scales, std::int8_t* dst) {
   int made = 0;
-#if defined(EDGEDL_NEON)
+#if defined(__AVX2__) || defined(EDGEDL_NEON)
   made = write_vectors(value, count, scales, [=](int i, Floats y) { store_int8(dst + i, y); });
 #endif
   write_values(value, made, count, scales, [=](int i, float y) { dst[i] = math::to_int8(y); });
