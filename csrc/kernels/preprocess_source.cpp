@@ -67,11 +67,11 @@ Columns paired_columns(const PreprocessPlan& plan, const Placement& at, int sour
   std::vector<std::int32_t> luma, chroma;
   for (const int x : first) luma.push_back(begin + x);
   for (const int x : columns.at) chroma.push_back((begin + x) & ~1);
-  const bool pairs = plan.source_format == SourceFormat::kNv12;
-  if (pairs || plan.source_format == SourceFormat::kI420) {
+  const bool has_chroma_pairs = plan.source_format == SourceFormat::kNv12;
+  if (has_chroma_pairs || plan.source_format == SourceFormat::kI420) {
     columns.luma = {luma, chunks_of(luma, source_width)};
   }
-  if (pairs) columns.chroma = {chroma, chunks_of(chroma, source_width)};
+  if (has_chroma_pairs) columns.chroma = {chroma, chunks_of(chroma, source_width)};
   return columns;
 }
 
