@@ -76,13 +76,14 @@ class Exporter:
             setattr(tensor, name, value)
         deleter = DELETER(self._delete)
         managed: Managed | Versioned = Managed(tensor, None, deleter)
-        if self.version == 1:
+        version = self.version if "max_version" in options else 0  # who asks for none is an old one
+        if version == 1:
             managed = Versioned(self.major, 0, None, deleter, self.flags, tensor)
         self._given[ctypes.addressof(managed)] = (managed, shape, strides, deleter)
         new = ctypes.pythonapi.PyCapsule_New
         new.restype = ctypes.py_object
         new.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
-        return new(ctypes.addressof(managed), NAMES[self.version], None)
+        return new(ctypes.addressof(managed), NAMES[version], None)
 
     def _delete(self, address: int) -> None:
         assert address in self._given
