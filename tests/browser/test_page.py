@@ -21,8 +21,8 @@ def _chromium() -> None:
 def test_picture_moves_and_caption_changes(tiny_bundle: Path, tmp_path: Path) -> None:
     async def script(tab: Tab) -> None:
         await tab.wait_for(LIVE)
+        await tab.wait_for(f"{PIXELS}.startsWith('128x96:')")
         first = await tab.value(PIXELS)
-        assert first.startswith("128x96:")
         await tab.wait_for(f"{PIXELS} !== {first!r}")
         await tab.wait_for("document.querySelectorAll('#history li').length >= 2")
         caption = await tab.value(CAPTION)
