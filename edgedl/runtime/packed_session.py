@@ -46,7 +46,7 @@ class PackedSession:
         self._name = name
         try:
             tensors = stored_tensors(raw)
-            positions, values = (int(size) for size in tensors["sizes"])
+            positions, values = _sizes(tensors["sizes"])
             words, score = tensors["words"], tensors["score"]
             products = {product: _product(tensors, product) for product in PRODUCTS}
             bias = products["gates"][1]
@@ -101,6 +101,13 @@ class PackedSession:
     def close(self) -> None:
         """Give back memory; calling it twice is fine."""
         self._step = None
+
+
+def _sizes(stored: Array) -> tuple[int, int]:
+    if stored.shape != (2,) or stored.dtype != np.int32:
+        msg = f"sizes must be two int32 numbers; got {stored.shape} {stored.dtype}"
+        raise ValueError(msg)
+    return int(stored[0]), int(stored[1])
 
 
 def _product(tensors: Mapping[str, Array], name: str) -> tuple[Array, Array, float | None]:

@@ -127,6 +127,13 @@ def test_wrong_files_are_refused(folder: Path, tmp_path: Path) -> None:
         PackedSession(b"not safetensors", "x")
     assert "E410" in refusal(score=None)
     assert "E410" in refusal(sizes=np.zeros(3, np.int32))
+    for wrong in (
+        np.float32([np.inf, 24]),
+        np.float32([36.5, 24]),
+        np.array([[36], [24]], np.int8),
+    ):
+        assert "sizes must be two int32 numbers; got (2" in (told := refusal(sizes=wrong))
+        assert told.startswith("E410")
     assert "E412" in refusal(sizes=np.array([-1, 24], np.int32))
     assert "E412" in refusal(words=np.zeros((WORDS, 30), np.float32))
     assert "E412" in refusal(score=np.zeros(0, np.float32))
