@@ -48,7 +48,7 @@ struct DLManagedTensorVersioned {
   std::uint64_t flags;
   DLTensor tensor;
 };
-constexpr std::uint64_t kReadOnly = 1;
+constexpr std::uint64_t kReadOnly = 1, kIsCopied = 2;
 
 // -------------------------------------------------------------------------------------------------
 
@@ -143,7 +143,8 @@ Loan borrow(const char* operation, const char* rule, const py::handle& value,
     loan.keeper = keeper;
     require(managed->major == 1, operation, rule, "; got DLPack version ", managed->major, ".",
             managed->minor, ", of which 0 and 1 are known");
-    loan.view.is_read_only = (managed->flags & kReadOnly) != 0;
+    // what is written into a copy made for the loan is lost
+    loan.view.is_read_only = (managed->flags & (kReadOnly | kIsCopied)) != 0;
     tensor = &managed->tensor;
   } else {
     const auto [managed, keeper] = taken<DLManagedTensor>(capsule);

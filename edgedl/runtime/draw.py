@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from edgedl import _core
 from edgedl.errors import UsageError
+from edgedl.runtime.host_array import shape_of
 
 if TYPE_CHECKING:
     from edgedl.frame import U8Image
@@ -163,7 +164,7 @@ def draw_heat_map(
     """
     alpha = _alpha("draw_heat_map", opacity)
     if region_xywh is None:
-        shape = tuple(getattr(picture, "shape", ()))
+        shape = shape_of(picture, "[draw_heat_map] picture must be (H, W, 3) uint8")
         height, width = shape[:2] if len(shape) == 3 else (1, 1)
         region_xywh = (0, 0, max(1, width), max(1, height))
     table = heat_colors() if colors is None else colors

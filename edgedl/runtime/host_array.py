@@ -26,6 +26,20 @@ class HostArray(Protocol):
         """Return where it lies."""
 
 
+def shape_of(value: Any, rule: str) -> tuple[int, ...]:
+    """Return the shape of an array; a ``HostArray`` need not tell it itself.
+
+    Args:
+        value: Anything; what is no array after all is told by compiled code.
+        rule: As for ``as_numpy``.
+
+    Raises:
+        UsageError: E110 it tells no shape and is no ``HostArray``.
+    """
+    shape = getattr(value, "shape", None)
+    return shape if isinstance(shape, tuple) else as_numpy(value, rule).shape
+
+
 def as_numpy(value: Any, rule: str) -> npt.NDArray[Any]:
     """Return an array that shares the memory of ``value``.
 

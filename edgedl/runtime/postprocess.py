@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from edgedl import _core
 from edgedl.errors import UsageError
+from edgedl.runtime.host_array import shape_of
 
 if TYPE_CHECKING:
     from edgedl.runtime.host_array import HostArray
@@ -37,8 +38,8 @@ def softmax_top_k(logits: HostArray, count: int) -> tuple[Floats, Indices]:
         UsageError: E110 ``logits`` has another type or shape, or ``count`` is out of its range.
     """
     rule = "[softmax_top_k] logits must be a contiguous (N, C) float32 array"
-    rows, width = _shape_of(logits, 2, rule)
-    if not isinstance(count, int) or not 1 <= count <= width:
+    rows, width = _sizes_of(logits, 2, rule)
+    if type(count) is not int or not 1 <= count <= width:
         msg = f"[softmax_top_k] count must be a whole number in 1..{width}; got {count!r}"
         raise UsageError("E110", msg)
     probabilities, indices = np.empty((rows, count), np.float32), np.empty((rows, count), np.int64)
@@ -74,7 +75,7 @@ def denormalize(
         msg = f"[denormalize] pixel_format must be rgb8 or bgr8; got {pixel_format!r}"
         raise UsageError("E110", msg)
     rule = "[denormalize] images must be a contiguous (N, C, H, W) float32 array"
-    count, channels, height, width = _shape_of(images, 4, rule)
+    count, channels, height, width = _sizes_of(images, 4, rule)
     if channels not in (1, 3):
         msg = f"[denormalize] images must have 1 or 3 channels; got {channels}"
         raise UsageError("E110", msg)
@@ -102,9 +103,8 @@ def scale_and_bias(
     return [255 * s for s in std], [255 * m for m in mean]
 
 
-def _shape_of(array: Any, axes: int, rule: str) -> tuple[int, ...]:
-    shape = getattr(array, "shape", None)
-    if shape is None or len(shape) != axes:
-        got = type(array).__name__ if shape is None else tuple(shape)
-        raise UsageError("E110", f"{rule}; got {got}")
-    return tuple(shape)
+def _sizes_of(array: HostArray, axes: int, rule: str) -> tuple[int, ...]:
+    shape = shape_of(array, rule)
+    if len(shape) != axes:
+        raise UsageError("E110", f"{rule}; got {tuple(shape)}")
+    return shape

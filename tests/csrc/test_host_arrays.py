@@ -156,6 +156,23 @@ def test_a_step_of_a_captioner_keeps_what_it_was_lent(lend: Lend) -> None:
     assert gone() is None
 
 
+def test_dlpack_is_enough() -> None:
+    """The protocol has no shape: only what is lent tells it."""
+
+    def lend(array: np.ndarray) -> Exporter:
+        return Exporter(array, version=1, device=CPU)
+
+    logits, images, picture = normal(3, 40), normal(1, 3, 4, 5), np.zeros((20, 40, 3), U8)
+    assert np.array_equal(softmax_top_k(lend(logits), 2)[1], softmax_top_k(logits, 2)[1])
+    assert np.array_equal(denormalize(lend(images)), denormalize(images))
+    draw_heat_map(lend(picture), np.ones((2, 2), F32))
+    assert picture.any(axis=2).all()
+    with pytest.raises(UsageError, match=r"^\[softmax_top_k\] logits must be .*; got \(40,\)$"):
+        softmax_top_k(lend(logits[0]), 2)
+    with pytest.raises(UsageError, match=r"^\[draw_heat_map\] picture must be .*; got list$"):
+        draw_heat_map([picture], np.ones((2, 2), F32))
+
+
 def test_motion(lend: Lend) -> None:
     gates = MotionGate(), MotionGate()
     for _ in range(2):
@@ -234,10 +251,11 @@ def test_outputs(lend: Lend) -> None:
     out = lend(shared.view(F32).reshape(SPEC.shape))
     with pytest.raises(UsageError, match=r"out must not overlap the input"):
         pre.into(lend(shared[:120].reshape(8, 5, 3)), out)
-    sealed = Tensor(np.zeros(SPEC.shape, F32), flags=1)
-    with pytest.raises(UsageError, match=r"got a read-only array"):
-        pre.into(picture, sealed)
-    pre.into(Tensor(picture, flags=1), np.empty(SPEC.shape, F32))
+    read_only, is_copied = 1, 2
+    for flags in (read_only, is_copied):
+        with pytest.raises(UsageError, match=r"got a read-only array"):
+            pre.into(picture, Tensor(np.zeros(SPEC.shape, F32), flags=flags))
+        pre.into(Tensor(picture, flags=flags), np.empty(SPEC.shape, F32))
 
 
 @pytest.mark.parametrize(

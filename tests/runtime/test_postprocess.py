@@ -84,7 +84,7 @@ def test_wrong_logits_are_named() -> None:
     ):
         with pytest.raises(UsageError, match=r"^\[softmax_top_k\] logits must be .*; got " + got):
             softmax_top_k(wrong, 2)
-    for count in (0, 7, -1, 2.0, None):
+    for count in (0, 7, -1, 2.0, None, True):
         text = rf"^\[softmax_top_k\] count must be a whole number in 1\.\.6; got {count}"
         with pytest.raises(UsageError, match=text):
             softmax_top_k(logits, count)
