@@ -53,7 +53,7 @@ struct LinearTable {
   int count;
   int pitch;
   int bytes;       // of the row, from the first pixel on
-  bool is_paired;  // offset[i] = 2i in planes with room for `pitch` pairs
+  bool is_paired;  // offset[i] = 2i for i < count, in planes of pitch_of(2 * count) bytes
   bool is_exact;   // two weights always add up to 2048
   int next;        // bytes from the first neighbour to the second; 0 in a source of one column
   const std::int32_t* offset;
