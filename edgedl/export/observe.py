@@ -66,7 +66,7 @@ class Histogram:
             raise DataError("E355", msg)
         self.low, self.high = min(self.low, low), max(self.high, high)
         self._widen()
-        counted = values.ravel()[:: values.size // COUNTED + 1 | 1]  # odd: not always one column
+        counted = values.ravel()[:: values.size // COUNTED + 1 | 1]  # odd: widths are mostly even
         self.count += counted.size
         if self.width:
             bins = np.floor(counted * (1 / self.width)).astype(np.int64) - self.first
