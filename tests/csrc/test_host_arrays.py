@@ -203,6 +203,23 @@ def test_every_loan_ends_once() -> None:
     assert (picture.deleted, wrong.deleted) == (2, 1)
 
 
+def test_a_loan_lasts_as_long_as_its_use() -> None:
+    class Reused(Tensor):
+        """Memory that gets another content as soon as it is given back."""
+
+        def _delete(self, address: int) -> None:
+            super()._delete(address)
+            self.array[...] = 0
+
+    picture, logits = pixels(8, 5, 3), normal(2, 40)
+    wanted, likely = Preprocessor(SPEC)(picture), softmax_top_k(logits, 3)
+    for version in (0, 1):
+        found = Preprocessor(SPEC)(Reused(picture.copy(), version=version))
+        assert np.array_equal(found, wanted)
+        best = softmax_top_k(Reused(logits.copy(), version=version), 3)
+        assert np.array_equal(best[1], likely[1])
+
+
 def test_an_exporter_may_change_the_list_it_is_in() -> None:
     class Meddler(Tensor):
         def __dlpack__(self, stream: int | None, **options: Any) -> Any:
