@@ -595,12 +595,14 @@ inline int down_vectors(const std::int16_t* above, const std::int16_t* below, st
                         std::int16_t weight1, int count, float scale, float bias, float* dst) {
   const __m512i w0 = _mm512_set1_epi16(weight0), w1 = _mm512_set1_epi16(weight1);
   const Floats s = _mm512_set1_ps(scale), b = _mm512_set1_ps(bias);
-  return for_aligned<32>(dst, count, [=](int i) {
+  int i = 0;
+  for (; i + 32 <= count; i += 32) {
     const __m512i value = down_vector(above + i, below + i, w0, w1);
     const __m256i low = _mm512_castsi512_si256(value), high = _mm512_extracti64x4_epi64(value, 1);
     store_floats(dst + i, scaled(_mm512_cvtepu16_epi32(low), s, b));
     store_floats(dst + i + 16, scaled(_mm512_cvtepu16_epi32(high), s, b));
-  });
+  }
+  return i;
 }
 
 #elif defined(__AVX2__)
