@@ -45,12 +45,16 @@ class Histogram:
         width: Of a bin; 0 as long as all values are 0.
         first: The first bin holds values from ``first · width`` on.
         counts: (n,) int64, n ≤ ``BINS``.
+        means: (C,) of all values of each channel, axis 1; None where arrays have none, or not
+            always as many.
     """
 
     def __init__(self) -> None:
         self.low, self.high, self.count = math.inf, -math.inf, 0
         self.width, self.first = 0.0, 0
         self.counts: npt.NDArray[np.int64] = np.zeros(1, np.int64)
+        self.means: npt.NDArray[np.float64] | None = None
+        self._each = 0  # values of a channel
 
     def add(self, values: npt.NDArray[Any]) -> None:
         """Count values of any shape.
@@ -65,6 +69,7 @@ class Histogram:
             msg = f"holds values that are not finite: {low} to {high}"
             raise DataError("E355", msg)
         self.low, self.high = min(self.low, low), max(self.high, high)
+        self._add_channels(values)
         self._widen()
         counted = values.ravel()[:: values.size // COUNTED + 1 | 1]  # odd: widths are mostly even
         self.count += counted.size
@@ -79,6 +84,18 @@ class Histogram:
         """Return the middles of the bins."""
         bins = self.first + np.arange(len(self.counts), dtype=np.float64) + 0.5
         return bins * self.width
+
+    def _add_channels(self, values: npt.NDArray[Any]) -> None:
+        channels = values.shape[1] if values.ndim > 1 else 0
+        each, before = values.size // max(1, channels), self._each
+        self._each += each
+        if before == 0 and channels:
+            self.means = np.zeros(channels)
+        if self.means is None or len(self.means) != channels:
+            self.means = None
+            return
+        found = values.reshape(len(values), channels, -1).mean(axis=2).mean(axis=0, dtype=float)
+        self.means += (found - self.means) * (each / self._each)
 
     def _widen(self) -> None:
         """Make room for ``low`` to ``high``."""

@@ -28,6 +28,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.quant_utils import add_infer_metadata
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from edgedl.export.bias_correction import correct_biases
 from edgedl.export.conv_transpose import rewrite_conv_transposes
 from edgedl.export.equalize import equalize
 from edgedl.export.observe import Histogram, observe
@@ -302,16 +303,19 @@ def _quantized(
         name: TensorData(lowest=np.array(low, np.float32), highest=np.array(high, np.float32))
         for name, (low, high) in prepared.ranges(recipe.method).items()
     }
+    model, in_float = _copy(model), _in_float(prepared, recipe)
+    means = {name: h.means for name, h in prepared.histograms.items() if h.means is not None}
+    correct_biases(model, means, 64 if recipe.reduce_range else 127, in_float)
     with _quiet():
         quantizer = QDQQuantizer(
-            _copy(model),
+            model,
             per_channel=True,
             reduce_range=recipe.reduce_range,
             weight_qType=QuantType.QInt8,
             activation_qType=kind,
             tensors_range=TensorsData(CalibrationMethod.MinMax, ranges),
             nodes_to_quantize=[],
-            nodes_to_exclude=_in_float(prepared, recipe),
+            nodes_to_exclude=in_float,
             op_types_to_quantize=operators,
             extra_options={"WeightSymmetric": True, **options},
         )

@@ -49,6 +49,16 @@ def test_order_and_grouping_do_not_matter() -> None:
     assert np.array_equal(first.counts, second.counts)
 
 
+def test_means_of_channels_are_those_of_all_values() -> None:
+    parts = [np.random.default_rng(n).normal(n, 1, (n, 3, 4, 5)).astype(np.float32) for n in (2, 5)]
+    found = histogram_of(*parts)
+    assert found.means is not None
+    wanted = np.concatenate(parts).mean((0, 2, 3), dtype=float)
+    np.testing.assert_allclose(found.means, wanted, atol=1e-6)
+    assert histogram_of(*parts, np.zeros((1, 2), np.float32)).means is None
+    assert histogram_of(np.zeros(4, np.float32), *parts).means is None
+
+
 def test_of_large_arrays_a_part_is_counted_but_all_extremes() -> None:
     values = np.random.default_rng(4).normal(size=(3, COUNTED)).astype(np.float32)
     values[1, 5] = 99
