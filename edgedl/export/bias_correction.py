@@ -22,41 +22,45 @@ from onnx import helper, numpy_helper
 Array = npt.NDArray[Any]
 
 
-def correct_biases(
-    model: onnx.ModelProto,
-    means: Mapping[str, Array],
-    largest: int,
-    in_float: Collection[str] = (),
-) -> int:
-    """Change the biases of convolutions and Gemms, in place; return of how many nodes.
+def corrected_biases(
+    model: onnx.ModelProto, means: Mapping[str, Array], largest: int
+) -> dict[str, tuple[str, Array]]:
+    """Return the biases that convolutions and Gemms should have once they are quantised.
 
     Args:
         model: In float, to be quantised with one scale for each output's weights.
         means: Of each channel, axis 1, of the tensors that come in.
         largest: What the largest weight of an output is rounded to: 127, or 64 for seven bits.
-        in_float: Names of nodes that are not quantised.
+
+    Returns:
+        Node to the name of its bias and the new values.
     """
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     readers: dict[str, int] = {}
     for node in model.graph.node:
         for name in node.input:
             readers[name] = readers.get(name, 0) + 1
-    corrected = 0
+    corrected = {}
     for node in model.graph.node:
-        if node.name in in_float or not _has_own_bias(node, tensors, readers):
+        if not _has_own_bias(node, tensors, readers) or node.input[0] not in means:
             continue
-        mean = means.get(node.input[0])
-        if mean is None:
-            continue
-        weight = numpy_helper.to_array(tensors[node.input[1]])
-        bias = tensors[node.input[2]]
-        values = numpy_helper.to_array(bias)
-        moved = _shift(rounding(weight, largest), mean)
-        if values.shape != moved.shape:
-            continue
-        bias.CopyFrom(numpy_helper.from_array((values - moved).astype(np.float32), bias.name))
-        corrected += 1
+        weight, bias = (numpy_helper.to_array(tensors[name]) for name in node.input[1:])
+        moved = _shift(rounding(weight, largest), means[node.input[0]])
+        if bias.shape == moved.shape:
+            corrected[node.name] = (node.input[2], (bias - moved).astype(np.float32))
     return corrected
+
+
+def set_biases(
+    model: onnx.ModelProto,
+    corrected: Mapping[str, tuple[str, Array]],
+    in_float: Collection[str] = (),
+) -> None:
+    """Give a graph such biases, in place, but for the nodes ``in_float``."""
+    new = dict(pair for node, pair in corrected.items() if node not in in_float)
+    for tensor in model.graph.initializer:
+        if tensor.name in new:
+            tensor.CopyFrom(numpy_helper.from_array(new[tensor.name], tensor.name))
 
 
 def rounding(weight: Array, largest: int) -> Array:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnxruntime.quantization import CalibrationMethod, QuantType, quantize_dynamic
 from onnxruntime.quantization.calibrate import TensorData, TensorsData
@@ -28,7 +29,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.quant_utils import add_infer_metadata
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from edgedl.export.bias_correction import correct_biases
+from edgedl.export.bias_correction import corrected_biases, set_biases
 from edgedl.export.conv_transpose import rewrite_conv_transposes
 from edgedl.export.equalize import equalize
 from edgedl.export.observe import Histogram, observe
@@ -50,6 +51,7 @@ LEAST_WEIGHTS = 16384
 """A smaller product with weights is not faster in int8 on a CPU: its input is quantised first."""
 
 
+Array = npt.NDArray[Any]
 Place = tuple[str, str]
 """A graph's role and a node's name."""
 
@@ -106,6 +108,18 @@ class Prepared:
             found = {name: range_of(h, method) for name, h in self.histograms.items()}
             self._ranges[method] = found
         return self._ranges[method]
+
+    def biases(self, model: onnx.ModelProto, largest: int) -> Mapping[str, tuple[str, Array]]:
+        """Return the corrected biases of one of the two graphs; found once, as ranges are."""
+        key = (model is self.for_cpu, largest)
+        if key not in self._biases:
+            means = {name: h.means for name, h in self.histograms.items() if h.means is not None}
+            self._biases[key] = corrected_biases(model, means, largest)
+        return self._biases[key]
+
+    @cached_property
+    def _biases(self) -> dict[tuple[bool, int], dict[str, tuple[str, Array]]]:
+        return {}
 
     @cached_property
     def _ranges(self) -> dict[Method, dict[str, tuple[float, float]]]:
@@ -303,12 +317,12 @@ def _quantized(
         name: TensorData(lowest=np.array(low, np.float32), highest=np.array(high, np.float32))
         for name, (low, high) in prepared.ranges(recipe.method).items()
     }
-    model, in_float = _copy(model), _in_float(prepared, recipe)
-    means = {name: h.means for name, h in prepared.histograms.items() if h.means is not None}
-    correct_biases(model, means, 64 if recipe.reduce_range else 127, in_float)
+    in_float = _in_float(prepared, recipe)
+    corrected = _copy(model)
+    set_biases(corrected, prepared.biases(model, 64 if recipe.reduce_range else 127), in_float)
     with _quiet():
         quantizer = QDQQuantizer(
-            model,
+            corrected,
             per_channel=True,
             reduce_range=recipe.reduce_range,
             weight_qType=QuantType.QInt8,

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from edgedl.export.bias_correction import correct_biases, rounding
+from edgedl.export.bias_correction import corrected_biases, rounding, set_biases
 from edgedl.export.quantize import Recipe, prepare, write_int8
 from edgedl.runtime.session import open_session
 
@@ -61,7 +61,8 @@ def test_means_are_those_of_float_with_rounded_weights() -> None:
     wanted = convolved(model, before["conv.w"]).mean((0, 2, 3))
     rounded = before["conv.w"] + rounding(before["conv.w"], 127)
     without = convolved(model, rounded).mean((0, 2, 3))
-    assert correct_biases(model, {"x": X.mean((0, 2, 3), dtype=float)}, 127) == 1
+    corrected = corrected_biases(model, {"x": X.mean((0, 2, 3), dtype=float)}, 127)
+    set_biases(model, corrected)
     found = convolved(model, rounded).mean((0, 2, 3))
     np.testing.assert_allclose(found, wanted, atol=1e-6)
     assert np.abs(without - wanted).max() > 1e-3
@@ -102,20 +103,28 @@ def test_a_written_graph_is_less_off_than_one_without(
         return float(np.abs((found - wanted).mean(axis=0)).mean())
 
     corrected = off("with.onnx")
-    monkeypatch.setattr("edgedl.export.quantize.correct_biases", lambda *_: 0)
+    monkeypatch.setattr("edgedl.export.quantize.set_biases", lambda *_: None)
     assert corrected < 0.7 * off("without.onnx")
 
 
 def test_what_cannot_be_corrected_stays() -> None:
     means = {"x": np.ones(8), "f": np.ones(96)}
-    assert correct_biases(network(), means, 127) == 2
-    assert correct_biases(network(), means, 127, ["conv", "fc"]) == 0
-    assert correct_biases(network(), {}, 127) == 0
-    assert correct_biases(network(shared=True), means, 127) == 1  # fc's bias has another reader
-    assert correct_biases(network(trans_b=0), means, 127) == 1
+    assert list(corrected_biases(network(), means, 127)) == ["conv", "fc"]
+    assert list(corrected_biases(network(), {}, 127)) == []
+    assert list(corrected_biases(network(shared=True), means, 127)) == ["conv"]
+    assert list(corrected_biases(network(trans_b=0), means, 127)) == ["conv"]
     bare = network()
     del bare.graph.node[0].input[2]
-    assert correct_biases(bare, means, 127) == 1
+    assert list(corrected_biases(bare, means, 127)) == ["fc"]
+
+
+def test_what_stays_in_float_keeps_its_bias() -> None:
+    model = network()
+    before = tensors_of(model)
+    set_biases(model, {"conv": ("conv.b", np.zeros(6)), "fc": ("fc.b", np.zeros(5))}, ["conv"])
+    after = tensors_of(model)
+    assert np.array_equal(after["conv.b"], before["conv.b"])
+    assert not after["fc.b"].any()
 
 
 def test_weights_that_are_all_0_are_not_moved() -> None:
