@@ -625,11 +625,27 @@ void linear_down(const std::int16_t* above, const std::int16_t* below, std::int1
   }
 }
 
+// store(i), which writes 16 floats from dst + i on, until all of `count` are written. Vectors lie
+// across two lines of memory at most at both ends, where some are written twice. Returns 0 if there
+// are too few.
+template <class Store>
+inline int for_aligned(const float* dst, int count, const Store& store) {
+  constexpr int kStep = 16;
+  if (count < kStep) return 0;
+  const int behind =
+      static_cast<int>(reinterpret_cast<std::uintptr_t>(dst) / sizeof *dst % kFloats);
+  store(0);
+  int i = kStep - behind;
+  for (; i + kStep <= count; i += kStep) store(i);
+  if (i < count) store(count - kStep);
+  return count;
+}
+
 inline int down_vectors(const std::int16_t* above, const std::int16_t* below, std::int16_t weight0,
                         std::int16_t weight1, int count, float scale, float bias, float* dst) {
   const __m256i w0 = _mm256_set1_epi16(weight0), w1 = _mm256_set1_epi16(weight1);
   const Floats s = _mm256_set1_ps(scale), b = _mm256_set1_ps(bias);
-  return for_aligned<16>(dst, count, [=](int i) {
+  return for_aligned(dst, count, [=](int i) {
     const __m256i value = down_vector(above + i, below + i, w0, w1);
     const __m128i low = _mm256_castsi256_si128(value), high = _mm256_extracti128_si256(value, 1);
     store_floats(dst + i, scaled(_mm256_cvtepu16_epi32(low), s, b));

@@ -177,22 +177,3 @@ inline void store_int8(std::int8_t* dst, const Floats& y) {
 }
 
 #endif
-
-#if defined(__AVX2__)
-
-// store(i), which writes kStep floats from dst + i on, until all of `count` are written. Vectors
-// lie across two lines of memory at most at both ends, where some are written twice. Returns 0 if
-// there are too few.
-template <int kStep, class Store>
-inline int for_aligned(const float* dst, int count, const Store& store) {
-  if (count < kStep) return 0;
-  const int behind =
-      static_cast<int>(reinterpret_cast<std::uintptr_t>(dst) / sizeof *dst % kFloats);
-  store(0);
-  int i = kStep - behind;
-  for (; i + kStep <= count; i += kStep) store(i);
-  if (i < count) store(count - kStep);
-  return count;
-}
-
-#endif
