@@ -31,6 +31,9 @@ Split = Literal["train", "val", "test"]
 Size = Literal["small", "large"]
 Relation = Literal["left of", "right of", "above", "below"]
 
+MAX_TOKENS = 18
+"""A caption is cut after so many; the longest sentence has 14 words."""
+
 COLORS_BGR: dict[str, tuple[int, int, int]] = {
     "red": (38, 34, 214),
     "orange": (18, 138, 246),

@@ -27,10 +27,10 @@ from edgedl.bundle.manifest import (
     TryRecord,
 )
 from edgedl.errors import BundleError
+from edgedl.export.graph_file import read_facts
 from edgedl.export.pack_step import packed_facts
 from edgedl.export.replay import margin
 from edgedl.export.report import ReportFacts, Sample, write_report
-from edgedl.export.to_onnx import read_facts
 from edgedl.vocab import Vocab, labels_json
 
 if TYPE_CHECKING:

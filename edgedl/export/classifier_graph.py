@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from edgedl.errors import BundleError
-from edgedl.export.to_onnx import BATCH
+from edgedl.export.graph_file import BATCH
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto

@@ -10,10 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import json
-import logging
 import tempfile
-import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -23,14 +20,14 @@ from typing import TYPE_CHECKING
 
 import onnx
 import onnxruntime
-import torch
 from onnx import external_data_helper, inliner, version_converter
 
 from edgedl.bundle.onnx_bytes import scan_onnx
+from edgedl.deps import explain_missing
 from edgedl.errors import BundleError, IntegrityError
+from edgedl.export.graph_file import OPSET
 from edgedl.export.lint import MAX_IR
-from edgedl.export.to_onnx import OPSET
-from edgedl.export.tools import failing_as, one_line
+from edgedl.export.tools import failing_as, one_line, pickled
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
@@ -95,8 +92,10 @@ def read_foreign(path: Path) -> Foreign:
         raise _unfit(msg)
     program = None
     if path.suffix.lower() == ".pt2":
-        program = _program(raw, path)
-        original = _from_program(program, path)
+        with explain_missing(f"reading {path}"):
+            from edgedl.export.program import onnx_of, read_program
+        program = read_program(raw, path)
+        original = onnx_of(program, path)
     else:
         _refuse_pickle(raw, path)
         original = _parsed(raw, path)
@@ -142,75 +141,7 @@ def _refuse_pickle(raw: bytes, path: Path) -> None:
             names = zipfile.ZipFile(io.BytesIO(raw)).namelist()
             is_pickle = any(name.endswith(".pkl") for name in names)
     if is_pickle or path.suffix.lower() in _PICKLES:
-        raise _pickled(path, "is a pickle")
-
-
-def _pickled(path: Path, what: str) -> BundleError:
-    msg = (
-        f"{path} {what}, and a pickle may run any code when it is opened, so it is not; where the "
-        "network was made, write instead: torch.export.save(torch.export.export(network.eval(), "
-        "(example,)), 'model.pt2')"
-    )
-    return BundleError("E450", msg)
-
-
-def _program(raw: bytes, path: Path) -> ExportedProgram:
-    """Read a saved ``torch.export`` program.
-
-    Raises:
-        BundleError: E410 it is none, E450 it holds pickles or compiled code.
-    """
-    try:
-        _check_program(raw, path)
-        return torch.export.load(io.BytesIO(raw))
-    except BundleError:
-        raise
-    except Exception as err:
-        msg = (
-            f"{path} is no program that torch {torch.__version__} reads: {one_line(err)}; write "
-            "it with torch.export.save"
-        )
-        raise BundleError("E410", msg) from err
-
-
-def _from_program(program: ExportedProgram, path: Path) -> ModelProto:
-    """Turn a program into ONNX.
-
-    Raises:
-        BundleError: E451 PyTorch cannot do that.
-    """
-    try:
-        with _quiet():
-            made = torch.onnx.export(program, dynamo=True, opset_version=OPSET + 1, verbose=False)
-            assert made is not None
-            model: ModelProto = made.model_proto
-    except Exception as err:
-        msg = (
-            f"{path}: torch cannot turn it into ONNX: {one_line(err)}; make model.onnx of it "
-            "yourself and export that"
-        )
-        raise _unfit(msg) from err
-    return model
-
-
-def _check_program(raw: bytes, path: Path) -> None:
-    """Raise when reading a program would run code: torch falls back on pickles in many places."""
-    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-        for name in archive.namelist():
-            inside = name.partition("/")[2]
-            if inside.startswith("data/aotinductor/") or "custom_obj" in inside:
-                raise _pickled(path, f"holds {inside}")
-            if inside.startswith("data/sample_inputs/") and archive.read(name):
-                try:
-                    torch.load(io.BytesIO(archive.read(name)), weights_only=True)
-                except Exception as err:
-                    raise _pickled(path, f"holds {inside} with more than tensors") from err
-            elif inside.startswith("data/") and inside.endswith(".pt"):
-                raise _pickled(path, f"holds the pickle {inside}")
-            elif inside.endswith("_config.json"):
-                table = json.loads(archive.read(name))["config"]
-                if any(entry.get("use_pickle") for entry in table.values()):
-                    raise _pickled(path, f"holds pickled tensors ({inside})")
+        raise pickled(path, "is a pickle")
 
 
 def _parsed(raw: bytes, path: Path) -> ModelProto:
@@ -457,16 +388,3 @@ def _all_tensors(graph: GraphProto) -> Iterator[TensorProto]:
 
 def _spelled(node: NodeProto) -> str:
     return f"{node.domain}::{node.op_type}" if node.domain else str(node.op_type)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's prints and advice away from the user."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedl.bundle.manifest import DecodeOptions
+from edgedl.data.scenes import MAX_TOKENS
 from edgedl.errors import UsageError
 from edgedl.evaluate import Evaluation, Measurement, Metric, main_metric
 from edgedl.export.calibrate import Calibration, calibration_of
 from edgedl.export.equalize import find_pairs
+from edgedl.export.graph_file import graph_name
 from edgedl.export.quantize import Prepared, prepare
 from edgedl.export.replay import feeds_of
-from edgedl.export.to_onnx import graph_name
 from edgedl.runtime.model import open_model
 from edgedl.runtime.session import Session, open_session
 from edgedl.timing import allowed_cores
-from edgedl.train.captioning import MAX_TOKENS
 
 if TYPE_CHECKING:
     from edgedl.export.options import ExportOptions

@@ -24,9 +24,8 @@ from edgedl.evaluate.agreement import Agreement
 from edgedl.evaluate.classification import Classification, as_bgr, prepare, some
 from edgedl.export.classifier_graph import as_classifier, with_picture
 from edgedl.export.foreign import read_foreign
-from edgedl.export.program import ProgramSession
+from edgedl.export.graph_file import graph_name
 from edgedl.export.replay import differences
-from edgedl.export.to_onnx import graph_name
 from edgedl.options import options_from, parse_toml, suggest
 from edgedl.runtime.session import open_session
 from edgedl.runtime.tensor_model import fitted
@@ -146,6 +145,8 @@ class ModelOrigin:
         """Hold the ONNX model that torch made of a program against the program."""
         if self._foreign.program is None:
             return {}
+        from edgedl.export.program import ProgramSession
+
         converted = open_session(self._foreign.original.SerializeToString(), name=str(self._path))
         names = [spec.name for spec in self._inputs]
         given = [

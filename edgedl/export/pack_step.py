@@ -12,7 +12,7 @@ from onnx import numpy_helper
 from safetensors.numpy import save_file
 
 from edgedl.errors import BundleError
-from edgedl.export.to_onnx import GraphFacts
+from edgedl.export.graph_file import GraphFacts
 from edgedl.runtime.packed_session import PRODUCTS
 from edgedl.runtime.session import open_session
 

@@ -18,20 +18,19 @@ from edgedl.engines import tensorrt_api
 from edgedl.engines.build import build_engine, target_name
 from edgedl.engines.bundle_engines import PREFERRED
 from edgedl.engines.tensorrt_api import NetworkOptions, TensorRT
-from edgedl.errors import BundleError, DataError, MachineError, UsageError
+from edgedl.errors import BundleError, DataError, MachineError
 from edgedl.export import gate, lint
 from edgedl.export.assemble import assemble, golden_count
 from edgedl.export.bfloat import rounded, to_bfloat
+from edgedl.export.graph_file import read_facts
 from edgedl.export.half import to_half
 from edgedl.export.job import Candidate, Job, Say
-from edgedl.export.model_origin import ModelOrigin
 from edgedl.export.options import ExportOptions
-from edgedl.export.origin import Origin, RunOrigin
+from edgedl.export.origin import Origin, open_origin
 from edgedl.export.pack_step import pack_step
 from edgedl.export.replay import differences, feeds_of
 from edgedl.export.search import Search, quantize
 from edgedl.export.speed import time_answers
-from edgedl.export.to_onnx import read_facts
 
 if TYPE_CHECKING:
     from edgedl.engines.shapes import Profile
@@ -41,8 +40,6 @@ log = logging.getLogger(__name__)
 
 ORIGIN_BOUND = 1e-4
 """Largest difference of the fp32 graphs from the network, as a part of the largest magnitude."""
-
-MODEL_ENDINGS = (".onnx", ".pt2")
 
 _TIMED = ("fp32", "int8-cpu", PACKED)
 _COMPARED = 16  # held-out samples on which graphs are compared output by output
@@ -76,7 +73,7 @@ def export(
     """
     options, out = options or ExportOptions(), Path(out)
     builders = _builders(options.targets)
-    origin = _origin(Path(source), options) if isinstance(source, Path | str) else source
+    origin = open_origin(Path(source), options) if isinstance(source, Path | str) else source
     if options.precision == "int8" and not origin.is_sampled:
         msg = (
             "--precision int8 needs samples, for ranges from made up samples may be anything; give "
@@ -96,21 +93,6 @@ def export(
         engines = _build_engines(job, candidates, builders)
         assemble(job, candidates, engines, out.name.removesuffix(".edge"))
     return Bundle.open(out)
-
-
-def _origin(path: Path, options: ExportOptions) -> Origin:
-    """Open what is to be exported: a file is a model, a folder a run.
-
-    Raises:
-        UsageError: E130 an option changes nothing for a run.
-    """
-    if path.is_file() or path.suffix.lower() in MODEL_ENDINGS:
-        return ModelOrigin(path, options.spec, options.samples)
-    if options.spec or options.samples:
-        name = "--spec" if options.spec else "--calib"
-        msg = f"{name} is for model files, a run knows its data; leave it out for {path}"
-        raise UsageError("E130", msg)
-    return RunOrigin(path)
 
 
 def _builders(targets: Sequence[str]) -> list[TensorRT]:

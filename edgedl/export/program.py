@@ -1,8 +1,15 @@
-"""Runs a saved ``torch.export`` program behind the interface of a session, as it came."""
+"""A saved ``torch.export`` program: read without running code of its own, turned into ONNX, run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import io
+import json
+import logging
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,13 +17,74 @@ from torch.export.graph_signature import ConstantArgument, InputKind
 from torch.utils import _pytree as pytree
 
 from edgedl.errors import BundleError
-from edgedl.export.tools import failing_as
+from edgedl.export.graph_file import OPSET
+from edgedl.export.tools import failing_as, one_line, pickled
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
     from torch.export import ExportedProgram
 
     from edgedl.runtime.session import Array
     from edgedl.spec import TensorSpec
+
+
+def read_program(raw: bytes, path: Path) -> ExportedProgram:
+    """Read a saved ``torch.export`` program.
+
+    Raises:
+        BundleError: E410 it is none, E450 it holds pickles or compiled code.
+    """
+    try:
+        _check_program(raw, path)
+        return torch.export.load(io.BytesIO(raw))
+    except BundleError:
+        raise
+    except Exception as err:
+        msg = (
+            f"{path} is no program that torch {torch.__version__} reads: {one_line(err)}; write "
+            "it with torch.export.save"
+        )
+        raise BundleError("E410", msg) from err
+
+
+def onnx_of(program: ExportedProgram, path: Path) -> ModelProto:
+    """Turn a program into ONNX.
+
+    Raises:
+        BundleError: E451 PyTorch cannot do that.
+    """
+    try:
+        with _quiet():
+            made = torch.onnx.export(program, dynamo=True, opset_version=OPSET + 1, verbose=False)
+            assert made is not None
+            model: ModelProto = made.model_proto
+    except Exception as err:
+        msg = (
+            f"{path}: torch cannot turn it into ONNX: {one_line(err)}; make model.onnx of it "
+            "yourself and export that"
+        )
+        raise BundleError("E451", msg) from err
+    return model
+
+
+def _check_program(raw: bytes, path: Path) -> None:
+    """Raise when reading a program would run code: torch falls back on pickles in many places."""
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        for name in archive.namelist():
+            inside = name.partition("/")[2]
+            if inside.startswith("data/aotinductor/") or "custom_obj" in inside:
+                raise pickled(path, f"holds {inside}")
+            if inside.startswith("data/sample_inputs/") and archive.read(name):
+                try:
+                    torch.load(io.BytesIO(archive.read(name)), weights_only=True)
+                except Exception as err:
+                    raise pickled(path, f"holds {inside} with more than tensors") from err
+            elif inside.startswith("data/") and inside.endswith(".pt"):
+                raise pickled(path, f"holds the pickle {inside}")
+            elif inside.endswith("_config.json"):
+                table = json.loads(archive.read(name))["config"]
+                if any(entry.get("use_pickle") for entry in table.values()):
+                    raise pickled(path, f"holds pickled tensors ({inside})")
 
 
 class ProgramSession:
@@ -70,3 +138,16 @@ class ProgramSession:
         ]
         given = [s.arg.value if isinstance(s.arg, ConstantArgument) else left.pop(0) for s in kinds]
         return pytree.tree_unflatten(given, self._program.call_spec.in_spec)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's prints and advice away from the user."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)

@@ -1,9 +1,10 @@
-"""The errors of ONNX and ONNX Runtime, whose exceptions share no base, as one of ours."""
+"""Errors around models: what tools raise, whose exceptions share no base, and what is a pickle."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 from edgedl.errors import BundleError, EdgedlError
 
@@ -33,3 +34,13 @@ def one_line(err: Exception) -> str:
     """Return the message of an error on one line of bounded length."""
     text = " ".join(str(err).split()) or type(err).__name__
     return text if len(text) <= _MOST else text[:_MOST] + "…"
+
+
+def pickled(path: Path, what: str) -> BundleError:
+    """Return the error E450 of a file that is a pickle, or holds one, and the mend."""
+    msg = (
+        f"{path} {what}, and a pickle may run any code when it is opened, so it is not; where the "
+        "network was made, write instead: torch.export.save(torch.export.export(network.eval(), "
+        "(example,)), 'model.pt2')"
+    )
+    return BundleError("E450", msg)

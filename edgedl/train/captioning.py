@@ -23,6 +23,7 @@ from torch.nn import functional
 from edgedl.data.feed import open_feed
 from edgedl.data.scenes import (
     COLORS,
+    MAX_TOKENS,
     ROLES,
     SHAPES,
     SIZES,
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from edgedl.train.task import Batch
 
 NOWHERE = -100  # in place of a cell: any
-MAX_TOKENS = 18  # the longest sentence has 14 words
 
 _PARTS = (1, len(COLORS), len(SHAPES), len(SIZES), len(ROLES))  # what the lesson asks of a cell
 

@@ -16,10 +16,10 @@ from tiny_kinds import QUARTERS, write_bundle
 from edgedl.bundle.manifest import DecodeOptions
 from edgedl.cli import main
 from edgedl.cli.search import search_changes
+from edgedl.data.scenes import MAX_TOKENS
 from edgedl.errors import ConfigError, UsageError
 from edgedl.export import ExportOptions
 from edgedl.export.job import Job
-from edgedl.train.captioning import MAX_TOKENS
 
 
 def changes(text: str | None) -> dict[str, float]:

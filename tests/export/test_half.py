@@ -12,8 +12,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from edgedl.errors import BundleError  # noqa: E402
+from edgedl.export.graph_file import check_graph  # noqa: E402
 from edgedl.export.half import to_half  # noqa: E402
-from edgedl.export.to_onnx import check_graph, write_graphs  # noqa: E402
+from edgedl.export.to_onnx import write_graphs  # noqa: E402
 from edgedl.models.sequences import Regressor, RegressorOptions  # noqa: E402
 from edgedl.runtime.session import open_session  # noqa: E402
 from edgedl.spec import ModelSpec, SeriesSpec  # noqa: E402

@@ -1,6 +1,8 @@
 """From a model file to a bundle: samples, what is refused, classification, and the commands."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ from foreign_models import W, brightest_quarter, linear, three_rounds, two_ways
 from edgedl.bundle import Bundle
 from edgedl.cli import main
 from edgedl.errors import EdgedlError
-from edgedl.export import ExportOptions, export, foreign, quantize
+from edgedl.export import ExportOptions, export, quantize
+from edgedl.export import program as program_module
 from edgedl.export.model_origin import RANDOM, ModelOrigin, fitted_rows
 from edgedl.runtime.pipeline import load
 from edgedl.runtime.verify import verify
@@ -69,6 +72,42 @@ def test_a_loop_stays_in_float_inside(tmp_path: Path) -> None:
     assert "MatMul" in inside[0]
 
 
+def test_a_model_is_exported_without_torch(tmp_path: Path) -> None:
+    model, calib = linear(tmp_path / "m.onnx"), samples(tmp_path / "calib")
+    (tmp_path / "m.pt2").touch()
+    (tmp_path / "run").mkdir()
+    code = (
+        "import sys\n"
+        "sys.modules.update(torch=None, onnxscript=None, matplotlib=None)\n"
+        "from edgedl.cli import main\n"
+        "sys.exit(main(['export', *sys.argv[1:], '--max-drop', '50%', '--force']))\n"
+    )
+
+    def export_of(source: Path, *rest: str) -> tuple[int, str]:
+        command = [
+            sys.executable,
+            "-c",
+            code,
+            str(source),
+            "--out",
+            str(tmp_path / "m.edge"),
+            *rest,
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.returncode, done.stderr
+
+    code_of_model, _ = export_of(model, "--calib", str(calib))
+    assert code_of_model == 0
+    with load(tmp_path / "m.edge", precision="int8-trt") as pipeline:
+        x = np.load(calib / "x.npy")[:5].astype(np.float32)
+        assert pipeline({"x": x}).outputs["y"].shape == (5, W.shape[1])
+    for source in ("m.pt2", "run"):
+        found, said = export_of(tmp_path / source)
+        assert found == 5
+        assert said.startswith("error[E600] ")
+        assert "needs torch, which is not installed: pip install 'edgedl[train]'" in said
+
+
 class Two(torch.nn.Module):
     """Takes a pair and a number that it does not use, gives two tensors by name."""
 
@@ -95,7 +134,7 @@ def test_a_program_is_compared_with_itself(program: Path) -> None:
 def test_a_program_that_became_another_model_is_refused(
     program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = foreign._from_program
+    right = program_module.onnx_of
 
     def wrong(*given: Any) -> Any:
         model = right(*given)
@@ -103,7 +142,7 @@ def test_a_program_that_became_another_model_is_refused(
         tensor.CopyFrom(onnx.numpy_helper.from_array(W * np.float32(1.001), tensor.name))
         return model
 
-    monkeypatch.setattr(foreign, "_from_program", wrong)
+    monkeypatch.setattr(program_module, "onnx_of", wrong)
     options = ExportOptions(precision="fp32", **FAST)
     with pytest.raises(EdgedlError, match="made of the program differs from the program") as caught:
         export(program, tmp_path / "m.edge", options)

@@ -13,9 +13,10 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from edgedl.errors import BundleError
+from edgedl.export.graph_file import graph_name, read_facts
 from edgedl.export.pack_step import pack_step, packed_facts
 from edgedl.export.quantize import Recipe, prepare, write_int8
-from edgedl.export.to_onnx import graph_name, read_facts, write_graphs
+from edgedl.export.to_onnx import write_graphs
 from edgedl.models.build import build, model_options, model_table
 from edgedl.runtime.packed_session import PackedSession
 from edgedl.runtime.session import open_session, relative_error

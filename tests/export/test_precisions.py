@@ -7,6 +7,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from edgedl.export.graph_file import check_graph, graph_name, read_facts
 from edgedl.export.half import to_half
 from edgedl.export.quantize import (
     PRODUCTS,
@@ -22,7 +23,7 @@ from edgedl.export.quantize import (
 )
 from edgedl.export.ranges import METHODS, Method
 from edgedl.export.replay import LOT, differences, feeds_of
-from edgedl.export.to_onnx import check_graph, graph_name, read_facts, write_graphs
+from edgedl.export.to_onnx import write_graphs
 from edgedl.runtime.model import open_model
 from edgedl.runtime.session import open_session
 from edgedl.train.run_folder import Run

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from edgedl.errors import BundleError
+from edgedl.export.graph_file import check_graph, read_facts
 from edgedl.export.lint import MAX_IR, MAX_OPSET
 from edgedl.export.replay import differences, feeds_of
-from edgedl.export.to_onnx import check_graph, read_facts, write_graphs
+from edgedl.export.to_onnx import write_graphs
 from edgedl.runtime.model import open_model
 from edgedl.runtime.session import open_session
 from edgedl.spec import TensorSpec
