@@ -120,8 +120,8 @@ class Job:
 
     @cached_property
     def chosen_against(self) -> float:
-        """Return what fp32 reaches on ``choosing``."""
-        return self.judge("fp32", self.choosing).main
+        """Return what fp32 reaches on ``choosing``; a tensor model is held against itself."""
+        return 0.0 if self.spec.task == "tensor" else self.judge("fp32", self.choosing).main
 
     @cached_property
     def calibration(self) -> Calibration:

@@ -290,8 +290,9 @@ def int8_trt(prepared: Prepared, out: Path, recipe: Recipe) -> None:
         },
     )
     _spare_others(model, set(_in_float(prepared, recipe)))
-    onnx.checker.check_model(model)
-    onnx.save(model, out)
+    raw = model.SerializeToString()
+    onnx.checker.check_model(raw)
+    out.write_bytes(raw)
 
 
 def _quantized(
