@@ -38,8 +38,9 @@ def tool() -> Iterator[Any]:
         patch.setattr(sys, "dont_write_bytecode", True)
         patch.syspath_prepend(str(TOOLS))
         yield load(TOOLS / "gpu_speed")
-        for name in ("gpu_speed", "gpu_cases", "paired"):
-            sys.modules.pop(name, None)
+        for name in list(sys.modules):
+            if name.partition(".")[0] in ("gpu_speed", "gpu_cases", "paired"):
+                del sys.modules[name]
 
 
 class Ticks:
@@ -178,7 +179,7 @@ def test_every_operation_has_a_case(tool: Any) -> None:
 
 def test_sectors(tool: Any) -> None:
     del tool
-    sector_bytes = sys.modules["gpu_cases"].sector_bytes
+    sector_bytes = sys.modules["gpu_cases.case"].sector_bytes
     touched = np.zeros((2, 40), bool)  # 80 bytes lie in three sectors
     assert sector_bytes(touched) == 0
     touched[0, 31] = True
@@ -209,10 +210,10 @@ def test_touched_bytes_are_those_that_matter(
             given.reshape(-1)[i] = value
             matters[i] |= not np.array_equal(pre(given), plain)
         given.reshape(-1)[i] = 128
-    sector_bytes = sys.modules["gpu_cases"].sector_bytes
+    sector_bytes = sys.modules["gpu_cases.case"].sector_bytes
     luma = hw[0] * hw[1] if source == "nv12" else given.size
     counted = sector_bytes(matters[:luma]) + sector_bytes(matters[luma:])
-    assert sys.modules["gpu_cases"].touched_source(spec, source, hw) == counted
+    assert sys.modules["gpu_cases.pictures"].touched_source(spec, source, hw) == counted
 
 
 # ---- what is wrong ------------------------------------------------------------------------------
