@@ -65,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
         return _dry_run(args, overrides)
     with explain_missing("training"):
         from edgedl.train import Stopped, train
+        from edgedl.train.memory import keep_freed_memory
+    keep_freed_memory()
     try:
         with _progress() as progress:
             trained = train(
@@ -93,6 +95,8 @@ def _dry_run(args: argparse.Namespace, overrides: Mapping[str, Any]) -> int:
         raise UsageError("E100", msg)
     with explain_missing("training"):
         from edgedl.train.dry_run import dry_run
+        from edgedl.train.memory import keep_freed_memory
+    keep_freed_memory()
     found = dry_run(args.recipe, overrides)
     lines = found.pop("lines")
     if args.json:
