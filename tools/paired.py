@@ -1,4 +1,4 @@
-"""What the INT8 tools share: intervals of paired measurements, blocks of calls, tables in pages."""
+"""Paired measurements: blocks of calls in turn, intervals of what they tell, and who disturbed."""
 
 from __future__ import annotations
 
@@ -140,18 +140,3 @@ def _clocks() -> tuple[float, float, float]:
     user, nice, system, _idle, _waiting, *interrupts_and_stolen = map(int, first.split()[1:9])
     busy = (user + nice + system + sum(interrupts_and_stolen)) / os.sysconf("SC_CLK_TCK")
     return busy, time.process_time(), time.perf_counter()
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table of Markdown."""
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    lines += [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows]
-    return "\n".join(lines)
-
-
-def write_between_marks(page: Path, tool: str, text: str) -> None:
-    """Replace what stands between the marks of a tool in a page."""
-    begin, end = f"<!-- table: {tool} -->", "<!-- end of table -->"
-    before, rest = page.read_text(encoding="utf-8").split(begin)
-    _old, after = rest.split(end, 1)
-    page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.machinery
-import importlib.util
 import json
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,32 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 from emulated_gpu import emulate
+from tool_scripts import TOOLS, as_a_script, load_tool, run_tool
 
 from edgedl import ImageSpec, Preprocessor, _core
 
-TOOLS = Path(__file__).parents[2] / "tools"
 PAGE = "# Kernels\n\n<!-- table: tools/gpu_speed -->\n\nearlier\n\n<!-- end of table -->\n\nafter\n"
-
-
-def load(path: Path) -> Any:
-    loader = importlib.machinery.SourceFileLoader(path.stem, str(path))
-    spec = importlib.util.spec_from_loader(path.stem, loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # dataclasses look their module up
-    loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
 def tool() -> Iterator[Any]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "dont_write_bytecode", True)
-        patch.syspath_prepend(str(TOOLS))
-        yield load(TOOLS / "gpu_speed")
-        for name in list(sys.modules):
-            if name.partition(".")[0] in ("gpu_speed", "gpu_cases", "paired"):
-                del sys.modules[name]
+    with as_a_script():
+        yield load_tool("gpu_speed")
 
 
 class Ticks:
@@ -261,13 +243,6 @@ def test_what_is_wrong_is_told_and_not_timed(
 # ---- the page -----------------------------------------------------------------------------------
 
 
-def run(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, TOOLS / "gpu_speed", *words]
-    return subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, check=False, timeout=120
-    )
-
-
 def report_of(check: str) -> dict[str, Any]:
     row = {"case": "nms x", "check": check, "bytes": 9, "us": 12.34, "gb_s": 456.7}
     row |= {"share_of_copy": 0.8149}
@@ -282,7 +257,7 @@ def test_a_table_is_made_from_the_figures(tmp_path: Path, is_of_gpu_check: bool)
     page.write_text(PAGE)
     report = report_of("ok")
     given.write_text(json.dumps({"speed": report, "passed": []} if is_of_gpu_check else report))
-    done = run("--from", given, "--page", page)
+    done = run_tool("gpu_speed", "--from", given, "--page", page)
     assert done.returncode == 0, done.stderr
     text = page.read_text()
     assert "earlier" not in text
@@ -297,6 +272,8 @@ def test_a_table_is_made_from_the_figures(tmp_path: Path, is_of_gpu_check: bool)
     [
         (report_of("3 bytes differ"), 1, "gpu_speed: y: 3 bytes differ\n"),
         ({"speed": {"exit": 5, "text": "no torch"}}, 5, "nothing was measured there"),
+        ({"exit": 5, "verdict": "no GPU"}, 5, "nothing was measured there"),
+        ({**report_of("ok"), "cases": []}, 5, "nothing was measured there"),
     ],
 )
 def test_nothing_is_written_of_what_is_wrong(
@@ -305,7 +282,7 @@ def test_nothing_is_written_of_what_is_wrong(
     page, given = tmp_path / "page.md", tmp_path / "gpu.json"
     page.write_text(PAGE)
     given.write_text(json.dumps(report))
-    done = run("--from", given, "--page", page)
+    done = run_tool("gpu_speed", "--from", given, "--page", page)
     assert done.returncode == code
     assert text in done.stderr
     assert page.read_text() == PAGE
@@ -320,7 +297,7 @@ def test_without_a_gpu_it_says_so() -> None:
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
-    done = run()
+    done = run_tool("gpu_speed")
     assert done.returncode == 5
     assert done.stdout == ""
     assert done.stderr.startswith("gpu_speed: cannot run: ")

@@ -1,12 +1,9 @@
-"""The arithmetic and the pages of the tools that measure INT8, and one comparison end to end."""
+"""The arithmetic of the tools that measure INT8, and one comparison end to end."""
 
 from __future__ import annotations
 
-import importlib.machinery
-import importlib.util
 import json
 import math
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,48 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 from idx_files import write_quarters
-
-TOOLS = Path(__file__).parents[2] / "tools"
-PAGE = """# A page
-
-<!-- table: one -->
-
-old
-
-<!-- end of table -->
-
-between
-
-<!-- table: two -->
-
-kept
-
-<!-- end of table -->
-"""
-
-
-def load_tool(name: str) -> Any:
-    path = next(path for path in (TOOLS / name, TOOLS / f"{name}.py") if path.is_file())
-    loader = importlib.machinery.SourceFileLoader(name, str(path))
-    spec = importlib.util.spec_from_loader(name, loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
-    loader.exec_module(module)
-    return module
+from tool_scripts import TOOLS, as_a_script, load_tool, run_tool
 
 
 @pytest.fixture(autouse=True)
 def _as_a_script() -> Iterator[None]:
-    """Find modules as a script in ``tools`` does, and leave no compiled file beside it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "dont_write_bytecode", True)
-        patch.syspath_prepend(str(TOOLS))
-        before = set(sys.modules)
+    with as_a_script():
         yield
-        for name in set(sys.modules) - before:
-            if name in ("paired", "int8_peers", "int8_speed", "int8_peer"):
-                del sys.modules[name]
 
 
 @pytest.fixture
@@ -149,15 +111,6 @@ def test_others_are_all_work_but_our_own(paired: Any, monkeypatch: pytest.Monkey
     with paired.Others() as others:
         pass
     assert others.cores == pytest.approx((15 - 4) / 10)
-
-
-def test_only_what_is_between_the_marks_changes(paired: Any, tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text(PAGE)
-    text = paired.table(("a", "b"), [("1", "x|y")])
-    paired.write_between_marks(page, "one", text)
-    assert text == "| a | b |\n|---|---|\n| 1 | x/y |"
-    assert page.read_text() == PAGE.replace("old", text)
 
 
 def test_the_page_has_a_place_for_each_tool() -> None:
@@ -295,13 +248,7 @@ def test_captioners_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_run_is_one_clear_line(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, TOOLS / "int8_peers", "--out", tmp_path, tmp_path / "no-run"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    done = run_tool("int8_peers", "--out", tmp_path, tmp_path / "no-run")
     assert done.returncode == 4
     assert "no-run" in done.stderr
     assert "Traceback" not in done.stderr

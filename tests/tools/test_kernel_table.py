@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tool_scripts import TOOLS, run_tool
 
-ROOT = Path(__file__).parents[2]
 PAGE = "# Kernels\n\n<!-- table: tools/kernel_table -->\n\nold\n\n<!-- end of table -->\n\nafter\n"
 
 
@@ -18,13 +16,6 @@ def page(tmp_path: Path) -> Path:
     path = tmp_path / "page.md"
     path.write_text(PAGE)
     return path
-
-
-def tool(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, ROOT / "tools" / "kernel_table", *words]
-    return subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, check=False, timeout=120
-    )
 
 
 def result_of(check: str) -> dict:
@@ -54,7 +45,7 @@ def result_of(check: str) -> dict:
 
 def test_a_table_is_made_from_the_figures(page: Path, tmp_path: Path) -> None:
     (tmp_path / "k.json").write_text(json.dumps(result_of("ok")))
-    done = tool("--from", tmp_path / "k.json", "--page", page)
+    done = run_tool("kernel_table", "--from", tmp_path / "k.json", "--page", page)
     assert done.returncode == 0, done.stderr
     text = page.read_text()
     assert "old" not in text
@@ -68,12 +59,12 @@ def test_a_table_is_made_from_the_figures(page: Path, tmp_path: Path) -> None:
 
 def test_nothing_is_written_of_kernels_that_are_wrong(page: Path, tmp_path: Path) -> None:
     (tmp_path / "k.json").write_text(json.dumps(result_of("avx512: 3 bytes differ")))
-    done = tool("--from", tmp_path / "k.json", "--page", page)
+    done = run_tool("kernel_table", "--from", tmp_path / "k.json", "--page", page)
     assert done.returncode == 70
     assert "preprocess/x: avx512: 3 bytes differ" in done.stderr
     assert page.read_text() == PAGE
 
 
 def test_the_page_has_its_place() -> None:
-    text = (ROOT / "docs" / "kernels.md").read_text(encoding="utf-8")
+    text = (TOOLS.parent / "docs" / "kernels.md").read_text(encoding="utf-8")
     assert text.count("<!-- table: tools/kernel_table -->") == 1
