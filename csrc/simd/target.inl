@@ -19,6 +19,7 @@ namespace edgedl::EDGEDL_TARGET {
 #include "kernels/preprocess_vectors_cpu.inl"
 
 #include "kernels/interleave_cpu.inl"
+#include "kernels/preprocess_planes_cpu.inl"
 
 #include "kernels/best_class_cpu.inl"
 #include "kernels/denormalize_cpu.inl"
@@ -28,7 +29,8 @@ namespace edgedl::EDGEDL_TARGET {
 #include "kernels/overlay_cpu.inl"
 #include "kernels/preprocess_area_cpu.inl"
 #include "kernels/preprocess_color_cpu.inl"
-#include "kernels/preprocess_linear_cpu.inl"
+#include "kernels/preprocess_linear_across_cpu.inl"
+#include "kernels/preprocess_linear_down_cpu.inl"
 #include "kernels/preprocess_touch_cpu.inl"
 #include "kernels/preprocess_writer_cpu.inl"
 #include "kernels/softmax_cpu.inl"
