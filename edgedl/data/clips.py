@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ VIDEOS = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".mpg", ".mpeg")
 SPLITS = ("train", "val", "test")
 MAX_DECODED = 100_000  # frames of one video
 
+_EMPTY = "it holds no picture"
 _UNREADABLE = (av.FFmpegError, OSError, ValueError, IndexError)
 
 
@@ -113,6 +115,15 @@ class ClipData:
     facts: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class _Video:
+    """A file that was decoded to its end, its class, and how many pictures it holds."""
+
+    label: str
+    file: Path
+    pictures: int
+
+
 def open_clips(options: ClipsOptions) -> ClipData:
     """Find or make clips and split them.
 
@@ -131,41 +142,67 @@ def open_clips(options: ClipsOptions) -> ClipData:
         found = {"train": _videos(path, problems)}
     problems.finish(options.on_bad_sample)
     found = _split(found, options)
-    labels = tuple(sorted({label for part in found.values() for label, _ in part}))
+    labels = tuple(sorted({video.label for part in found.values() for video in part}))
     if len(labels) < 2:
         msg = f"{path}: folders of two classes are needed, CLASS/*.mp4; got {list(labels)}"
         raise DataError("E352", msg)
     splits = {
-        name: _clips_of(path, [(labels.index(label), f) for label, f in part], options.frames)
-        for name, part in found.items()
-        if part
+        name: _clips_of(path, part, labels, options.frames) for name, part in found.items() if part
     }
     return ClipData(labels, splits, _facts(path.name, labels, splits))
 
 
-def read_clip(path: Path, frames: int) -> npt.NDArray[np.uint8]:
+def read_clip(path: Path, frames: int, pictures: int | None = None) -> npt.NDArray[np.uint8]:
     """Decode a video and return ``frames`` of its pictures, spread evenly, (T, H, W, 3) bgr8.
 
-    The first and the last are among them; a shorter video repeats some.
+    The first and the last are among them; a shorter video repeats some. Only these are kept in
+    memory: a video of minutes would not fit.
+
+    Args:
+        path: Of the video.
+        frames: T.
+        pictures: How many it holds, where that is known; else they are counted first.
 
     Raises:
         DataError: E356 it cannot be decoded.
     """
     try:
-        with av.open(str(path)) as container:
-            pictures = [
-                frame.to_ndarray(format="bgr24")
-                for _, frame in zip(range(MAX_DECODED), container.decode(video=0), strict=False)
-            ]
+        places = spread(_count(path) if pictures is None else pictures, frames)
+        kept = {
+            place: frame.to_ndarray(format="bgr24")
+            for place, frame in enumerate(_decoded(path))
+            if place in places
+        }
+        if kept.keys() != set(places):
+            msg = "it holds fewer pictures than it did"
+            raise ValueError(msg)
+        return np.stack([kept[place] for place in places])
     except _UNREADABLE as err:
-        msg = f"{path} cannot be decoded: {getattr(err, 'strerror', None) or err}"
+        msg = f"{path} cannot be decoded: {_why(err)}"
         raise DataError("E356", msg) from err
-    sizes = {picture.shape for picture in pictures}
+
+
+def _decoded(path: Path) -> Iterator[av.VideoFrame]:
+    with av.open(str(path)) as container:
+        if not container.streams.video:
+            raise ValueError(_EMPTY)
+        yield from islice(container.decode(video=0), MAX_DECODED)
+
+
+def _count(path: Path) -> int:
+    """Decode a video to its end and return how many pictures it holds.
+
+    Raises:
+        ValueError: There are none, or they have several sizes; others of ``_UNREADABLE`` as well.
+    """
+    sizes = Counter((frame.height, frame.width) for frame in _decoded(path))
     if len(sizes) != 1:
-        why = "the size of its pictures changes" if sizes else "it holds no picture"
-        msg = f"{path} cannot be decoded: {why}"
-        raise DataError("E356", msg)
-    return np.stack([pictures[i] for i in spread(len(pictures), frames)])
+        raise ValueError("the size of its pictures changes" if sizes else _EMPTY)
+    return sizes.total()
+
+
+def _why(err: Exception) -> str:
+    return str(getattr(err, "strerror", None) or err)
 
 
 def spread(count: int, wanted: int) -> list[int]:
@@ -188,53 +225,47 @@ def _generated(options: ClipsOptions) -> ClipData:
     return ClipData(MOTIONS, splits, _facts(options.generated, MOTIONS, splits))
 
 
-def _clips_of(folder: Path, part: list[tuple[int, Path]], frames: int) -> Clips:
-    files = [file for _, file in part]
-    labels = np.array([label for label, _ in part], np.int64)
+def _clips_of(folder: Path, part: list[_Video], labels: tuple[str, ...], frames: int) -> Clips:
+    numbers = np.array([labels.index(video.label) for video in part], np.int64)
+    files = [video.file for video in part]
     sha256 = _sha256(f"{f.relative_to(folder).as_posix()} {f.stat().st_size}" for f in files)
-    return Clips(lambda i: read_clip(files[i], frames), labels, tuple(map(str, files)), sha256)
+    return Clips(
+        lambda i: read_clip(files[i], frames, part[i].pictures),
+        numbers,
+        tuple(map(str, files)),
+        sha256,
+    )
 
 
 def _sha256(lines: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
-def _videos(folder: Path, problems: Problems) -> list[tuple[str, Path]]:
-    """Return (class, file) of all videos that open; the others become problems."""
+def _videos(folder: Path, problems: Problems) -> list[_Video]:
+    """Return all videos that can be decoded to their end; the others become problems."""
     found = []
     for place in sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] not in "._"):
         files = sorted(f for f in place.iterdir() if f.suffix.lower() in VIDEOS)
         if not files:
             problems.add(str(place), "the class has no video")
         for file in files:
-            if why := _problem(file):
-                problems.add(str(file), why)
-            else:
-                found.append((place.name, file))
+            try:
+                if not file.stat().st_size:
+                    problems.add(str(file), "the file is empty")
+                    continue
+                found.append(_Video(place.name, file, _count(file)))
+            except _UNREADABLE as err:
+                problems.add(str(file), f"unreadable video: {_why(err)}")
     return found
 
 
-def _problem(file: Path) -> str:
-    """Return why a video cannot be used, or nothing."""
-    if not file.stat().st_size:
-        return "the file is empty"
-    try:
-        with av.open(str(file)) as container:
-            first = next(container.decode(video=0), None)
-    except _UNREADABLE as err:
-        return f"unreadable video: {getattr(err, 'strerror', None) or err}"
-    return "" if first is not None else "unreadable video: it holds no picture"
-
-
-def _split(
-    found: Mapping[str, list[tuple[str, Path]]], options: ClipsOptions
-) -> dict[str, list[tuple[str, Path]]]:
+def _split(found: Mapping[str, list[_Video]], options: ClipsOptions) -> dict[str, list[_Video]]:
     """Return the splits; those without a folder are a part of each class of train, by chance."""
     rng = np.random.default_rng(options.seed)
     parts = {name: list(found.get(name, ())) for name in SPLITS}
     videos, parts["train"] = parts["train"], []
-    for label in sorted({label for label, _ in videos}):
-        files = [video for video in videos if video[0] == label]
+    for label in sorted({video.label for video in videos}):
+        files = [video for video in videos if video.label == label]
         left = [files[i] for i in rng.permutation(len(files))]
         held_back = {
             name: round(part * len(files))

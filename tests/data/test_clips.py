@@ -6,6 +6,7 @@ import math
 import random
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import cv2
@@ -131,15 +132,59 @@ def test_damage_anywhere_is_a_clip_or_one_clear_error(tmp_path, ending, codec):
             assert read_clip(path, 3).shape[0] == 3
         except DataError as err:
             codes[err.code] += 1
-        clips_module._problem(path)
     assert set(codes) == {"E356"}
 
 
-def test_a_video_whose_size_changes(tmp_path):
+class Film:
+    """200 pictures, as ``av.open`` gives them; knows how many were asked for as arrays."""
+
+    height = width = SIDE
+    made = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    @property
+    def streams(self):
+        return SimpleNamespace(video=[self])
+
+    def decode(self, video):
+        assert video == 0
+        return iter([self] * 200)
+
+    def to_ndarray(self, format):
+        assert format == "bgr24"
+        self.made += 1
+        return np.zeros((SIDE, SIDE, 3), np.uint8)
+
+
+def test_only_the_chosen_pictures_take_memory(tmp_path, monkeypatch):
+    """All of a minute at camera size are gigabytes."""
+    film = Film()
+    monkeypatch.setattr(clips_module.av, "open", lambda _: film)
+    assert len(read_clip(tmp_path / "a.mkv", 3)) == 3
+    assert film.made == 3
+
+
+def test_a_video_that_has_become_shorter(tmp_path):
+    path = write_video(tmp_path / "a.mkv")
+    with pytest.raises(DataError, match="cannot be decoded: it holds fewer pictures") as err:
+        read_clip(path, 3, 9)
+    assert err.value.code == "E356"
+
+
+def write_size_change(path):
     """Pictures behind each other are Motion JPEG."""
     pictures = [np.full((size, 16, 3), 100, np.uint8) for size in (16, 16, 32)]
-    path = tmp_path / "a.mjpeg"
     path.write_bytes(b"".join(cv2.imencode(".jpg", p)[1].tobytes() for p in pictures))
+    return path
+
+
+def test_a_video_whose_size_changes(tmp_path):
+    path = write_size_change(tmp_path / "a.mjpeg")
     with pytest.raises(DataError, match="the size of its pictures changes") as err:
         read_clip(path, 4)
     assert err.value.code == "E356"
@@ -247,6 +292,7 @@ def damaged(tmp_path):
     write_classes(tmp_path, {"wave": 3, "nod": 3})
     (tmp_path / "nod" / "empty.mp4").write_bytes(b"")
     (tmp_path / "nod" / "text.mp4").write_text("no video")
+    write_size_change(tmp_path / "nod" / "grows.mjpeg").rename(tmp_path / "nod" / "grows.mpg")
     write_sound(tmp_path / "wave" / "sound.wav").rename(tmp_path / "wave" / "sound.avi")
     (tmp_path / "jump").mkdir()
     return tmp_path
@@ -257,11 +303,12 @@ def test_bad_videos_are_told_all_together(damaged):
         opened(damaged)
     assert err.value.code == "E355"
     text = str(err.value)
-    assert text.startswith("4 bad samples (2 × unreadable video, ")
+    assert text.startswith("5 bad samples (3 × unreadable video, ")
     for place, why in {
         "nod/empty.mp4": "the file is empty",
         "nod/text.mp4": "unreadable video: Invalid data found when processing input",
-        "wave/sound.avi": "unreadable video: ",
+        "nod/grows.mpg": "unreadable video: the size of its pictures changes",
+        "wave/sound.avi": "unreadable video: it holds no picture",
         "jump": "the class has no video",
     }.items():
         assert f"  {damaged / place}: {why}" in text
@@ -273,7 +320,7 @@ def test_skip_uses_the_rest_and_logs(damaged, caplog):
         data = opened(damaged, on_bad_sample="skip", val_part=0, test_part=0)
     assert data.labels == ("nod", "wave")
     assert len(data.splits["train"]) == 6
-    assert "left out: 4 bad samples" in caplog.text
+    assert "left out: 5 bad samples" in caplog.text
     assert str(damaged / "nod" / "empty.mp4") in caplog.text
 
 
