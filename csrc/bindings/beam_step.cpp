@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "bindings/define.h"
 #include "bindings/device_arrays.h"
 #include "bindings/host_arrays.h"
 #include "core/error.h"
@@ -143,17 +144,17 @@ std::size_t workspace_bytes(py::ssize_t rows, int beams) {
 }  // namespace
 
 void bind_beam_step(py::module_& m) {
-  m.def("beam_step", &run, py::arg("logits"), py::arg("history"), py::arg("row"),
-        py::arg("log_prob"), py::arg("score"), py::arg("parent"), py::arg("token"),
-        py::arg("new_log_prob"), py::arg("new_score"), py::kw_only(), py::arg("end"),
-        py::arg("no_repeat") = 0, py::arg("may_end") = true, py::arg("penalty") = 1.0,
-        py::arg("emulated_order") = -1);
-  m.def("beam_step_cuda", &run_cuda, py::arg("logits"), py::arg("history"), py::arg("row"),
-        py::arg("log_prob"), py::arg("score"), py::arg("parent"), py::arg("token"),
-        py::arg("new_log_prob"), py::arg("new_score"), py::arg("workspace"), py::kw_only(),
-        py::arg("end"), py::arg("no_repeat"), py::arg("may_end"), py::arg("penalty"),
-        py::arg("stream"));
-  m.def("beam_step_workspace_bytes", &workspace_bytes, py::arg("rows"), py::arg("beams"));
+  define(m, "beam_step", &run, py::arg("logits"), py::arg("history"), py::arg("row"),
+         py::arg("log_prob"), py::arg("score"), py::arg("parent"), py::arg("token"),
+         py::arg("new_log_prob"), py::arg("new_score"), py::kw_only(), py::arg("end"),
+         py::arg("no_repeat") = 0, py::arg("may_end") = true, py::arg("penalty") = 1.0,
+         py::arg("emulated_order") = -1);
+  define(m, "beam_step_cuda", &run_cuda, py::arg("logits"), py::arg("history"), py::arg("row"),
+         py::arg("log_prob"), py::arg("score"), py::arg("parent"), py::arg("token"),
+         py::arg("new_log_prob"), py::arg("new_score"), py::arg("workspace"), py::kw_only(),
+         py::arg("end"), py::arg("no_repeat"), py::arg("may_end"), py::arg("penalty"),
+         py::arg("stream"));
+  define(m, "beam_step_workspace_bytes", &workspace_bytes, py::arg("rows"), py::arg("beams"));
 }
 
 }  // namespace edgedl

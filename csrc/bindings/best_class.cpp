@@ -2,8 +2,10 @@
 
 #include <pybind11/numpy.h>
 
+#include <cmath>
 #include <cstdint>
 
+#include "bindings/define.h"
 #include "bindings/device_arrays.h"
 #include "bindings/host_arrays.h"
 #include "core/error.h"
@@ -30,6 +32,7 @@ Call checked(Arrays& arrays, const py::object& predictions, bool anchors_are_row
   require(first_class >= 0 && first_class < values && objectness >= -1 && objectness < values,
           arrays.operation(), "an anchor must have at least one class; got ", src, ", first class ",
           first_class, ", objectness ", objectness);
+  require(!std::isnan(threshold), arrays.operation(), "threshold must be a number; got nan");
   const BestClass job{
       static_cast<int>(anchors), static_cast<int>(values), first_class, objectness, threshold,
       anchors_are_rows};
@@ -79,12 +82,12 @@ void run_cuda(const py::object& predictions, const py::object& scores, const py:
 }  // namespace
 
 void bind_best_class(py::module_& m) {
-  m.def("best_class", &run, py::arg("predictions"), py::arg("anchors_are_rows"),
-        py::arg("first_class"), py::arg("objectness"), py::arg("threshold"),
-        py::arg("emulated_order") = -1);
-  m.def("best_class_cuda", &run_cuda, py::arg("predictions"), py::arg("scores"), py::arg("classes"),
-        py::arg("anchors_are_rows"), py::arg("first_class"), py::arg("objectness"),
-        py::arg("threshold"), py::arg("stream"));
+  define(m, "best_class", &run, py::arg("predictions"), py::arg("anchors_are_rows"),
+         py::arg("first_class"), py::arg("objectness"), py::arg("threshold"),
+         py::arg("emulated_order") = -1);
+  define(m, "best_class_cuda", &run_cuda, py::arg("predictions"), py::arg("scores"),
+         py::arg("classes"), py::arg("anchors_are_rows"), py::arg("first_class"),
+         py::arg("objectness"), py::arg("threshold"), py::arg("stream"));
 }
 
 }  // namespace edgedl

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "bindings/define.h"
 #include "bindings/device_arrays.h"
 #include "bindings/host_arrays.h"
 #include "core/error.h"
@@ -82,10 +83,10 @@ void run_cuda(const py::object& src, const py::object& dst, const std::vector<fl
 }  // namespace
 
 void bind_denormalize(py::module_& m) {
-  m.def("denormalize", &run, py::arg("images"), py::arg("out"), py::arg("scale"), py::arg("bias"),
-        py::arg("reversed"), py::arg("emulated_order") = -1);
-  m.def("denormalize_cuda", &run_cuda, py::arg("images"), py::arg("out"), py::arg("scale"),
-        py::arg("bias"), py::arg("reversed"), py::arg("stream"));
+  define(m, "denormalize", &run, py::arg("images"), py::arg("out"), py::arg("scale"),
+         py::arg("bias"), py::arg("reversed"), py::arg("emulated_order") = -1);
+  define(m, "denormalize_cuda", &run_cuda, py::arg("images"), py::arg("out"), py::arg("scale"),
+         py::arg("bias"), py::arg("reversed"), py::arg("stream"));
 }
 
 }  // namespace edgedl

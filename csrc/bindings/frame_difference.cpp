@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 
+#include "bindings/define.h"
 #include "bindings/device_arrays.h"
 #include "bindings/host_arrays.h"
 #include "core/error.h"
@@ -108,12 +109,12 @@ void run_cuda(const py::object& pixels, const py::object& previous, const py::ob
 }  // namespace
 
 void bind_frame_difference(py::module_& m) {
-  m.def("frame_difference", &run, py::arg("pixels"), py::arg("previous"), py::arg("box"),
-        py::arg("weights"), py::arg("threshold"), py::arg("dilate"),
-        py::arg("emulated_order") = -1);
-  m.def("frame_difference_cuda", &run_cuda, py::arg("pixels"), py::arg("previous"),
-        py::arg("blurred"), py::arg("changed"), py::arg("workspace"), py::arg("box"),
-        py::arg("weights"), py::arg("threshold"), py::arg("dilate"), py::arg("stream"));
+  define(m, "frame_difference", &run, py::arg("pixels"), py::arg("previous"), py::arg("box"),
+         py::arg("weights"), py::arg("threshold"), py::arg("dilate"),
+         py::arg("emulated_order") = -1);
+  define(m, "frame_difference_cuda", &run_cuda, py::arg("pixels"), py::arg("previous"),
+         py::arg("blurred"), py::arg("changed"), py::arg("workspace"), py::arg("box"),
+         py::arg("weights"), py::arg("threshold"), py::arg("dilate"), py::arg("stream"));
 }
 
 }  // namespace edgedl

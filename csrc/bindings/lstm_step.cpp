@@ -1,9 +1,12 @@
 #include "bindings/lstm_step.h"
 
+#include <cmath>
 #include <cstdint>
 #include <list>
+#include <memory>
 #include <vector>
 
+#include "bindings/define.h"
 #include "bindings/host_arrays.h"
 #include "core/error.h"
 #include "kernels/lstm_step.h"
@@ -22,7 +25,7 @@ constexpr int kMostRows = 1 << 16;
 class LstmStepNet {
  public:
   LstmStepNet(int positions, int seen, const py::object& words, const py::object& score,
-              const py::tuple& query, const py::tuple& gates, const py::tuple& logits) {
+              const py::object& query, const py::object& gates, const py::object& logits) {
     net_.positions = size("P", positions, kMostWidth);
     net_.seen = size("S", seen, kMostInputs);
     const ArrayView table =
@@ -34,8 +37,8 @@ class LstmStepNet {
         weights("score must be a contiguous (A,) float32 array", score, "float32", {kAny});
     net_.score = pointer_to<const float>(scores);
     net_.attention = size("A", scores.shape[0], kMostInputs);
-    require(gates.size() == 3, kOperation, kProductRule, "; got ", gates.size(), " values");
-    const py::ssize_t four_hidden = weights(kBiasRule, gates[1], "float32", {kAny}).shape[0];
+    const ArrayView gates_bias = weights(kBiasRule, three_of(gates)[1], "float32", {kAny});
+    const py::ssize_t four_hidden = gates_bias.shape[0];
     require(four_hidden % 4 == 0, kOperation, "the gates must be 4 H; got ", four_hidden);
     net_.hidden = size("H", four_hidden / 4, kMostInputs / 4);
     net_.query = product(query, net_.embedding + net_.hidden, net_.attention);
@@ -104,8 +107,14 @@ class LstmStepNet {
     return weights_.back();
   }
 
-  LstmProduct product(const py::tuple& given, int inputs, int outputs) {
-    require(given.size() == 3, kOperation, kProductRule, "; got ", given.size(), " values");
+  static py::tuple three_of(const py::object& product) {
+    const bool is_three = py::isinstance<py::tuple>(product) && py::len(product) == 3;
+    if (!is_three) require(false, kOperation, kProductRule, "; got ", shown(product));
+    return product;
+  }
+
+  LstmProduct product(const py::object& product, int inputs, int outputs) {
+    const py::tuple given = three_of(product);
     require(inputs <= kMostInputs, kOperation, "a product must have at most ", kMostInputs,
             " inputs; got ", inputs);
     LstmProduct made{};
@@ -126,7 +135,8 @@ class LstmStepNet {
     sums_.emplace_back(static_cast<std::size_t>(blocks) * kLstmBlock);
     lstm_add_up(made.int8, blocks, groups, sums_.back().data());
     made.sums = sums_.back().data();
-    made.scale = given[2].cast<float>();
+    made.scale = Argument<float>(kOperation, "scale", given[2]).get();
+    require(std::isfinite(made.scale), kOperation, "scale must be finite; got ", made.scale);
     return made;
   }
 
@@ -136,15 +146,19 @@ class LstmStepNet {
   std::list<std::vector<std::int32_t>> sums_;
 };
 
+std::unique_ptr<LstmStepNet> make_net(int positions, int seen, const py::object& words,
+                                      const py::object& score, const py::object& query,
+                                      const py::object& gates, const py::object& logits) {
+  return std::make_unique<LstmStepNet>(positions, seen, words, score, query, gates, logits);
+}
+
 }  // namespace
 
 void bind_lstm_step(py::module_& m) {
-  py::class_<LstmStepNet>(m, "LstmStep")
-      .def(py::init<int, int, const py::object&, const py::object&, const py::tuple&,
-                    const py::tuple&, const py::tuple&>(),
-           py::arg("positions"), py::arg("seen"), py::arg("words"), py::arg("score"),
-           py::arg("query"), py::arg("gates"), py::arg("logits"))
-      .def("run", &LstmStepNet::run, py::arg("token"), py::arg("h"), py::arg("c"),
+  py::class_<LstmStepNet> step(m, "LstmStep");
+  define_init(step, kOperation, &make_net, py::arg("positions"), py::arg("seen"), py::arg("words"),
+              py::arg("score"), py::arg("query"), py::arg("gates"), py::arg("logits"));
+  step.def("run", &LstmStepNet::run, py::arg("token"), py::arg("h"), py::arg("c"),
            py::arg("features"), py::arg("logits"), py::arg("h_out"), py::arg("c_out"));
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "bindings/define.h"
 #include "bindings/device_arrays.h"
 #include "bindings/host_arrays.h"
 #include "core/error.h"
@@ -104,13 +105,13 @@ std::size_t workspace_bytes(py::ssize_t boxes, py::ssize_t max_candidates) {
 }  // namespace
 
 void bind_nms(py::module_& m) {
-  m.def("nms", &run, py::arg("boxes"), py::arg("scores"), py::arg("groups"),
-        py::arg("iou_threshold"), py::arg("score_threshold"), py::arg("max_candidates"),
-        py::arg("emulated_order") = -1);
-  m.def("nms_cuda", &run_cuda, py::arg("boxes"), py::arg("scores"), py::arg("groups"),
-        py::arg("kept"), py::arg("count"), py::arg("workspace"), py::arg("iou_threshold"),
-        py::arg("score_threshold"), py::arg("stream"));
-  m.def("nms_workspace_bytes", &workspace_bytes, py::arg("boxes"), py::arg("max_candidates"));
+  define(m, "nms", &run, py::arg("boxes"), py::arg("scores"), py::arg("groups"),
+         py::arg("iou_threshold"), py::arg("score_threshold"), py::arg("max_candidates"),
+         py::arg("emulated_order") = -1);
+  define(m, "nms_cuda", &run_cuda, py::arg("boxes"), py::arg("scores"), py::arg("groups"),
+         py::arg("kept"), py::arg("count"), py::arg("workspace"), py::arg("iou_threshold"),
+         py::arg("score_threshold"), py::arg("stream"));
+  define(m, "nms_workspace_bytes", &workspace_bytes, py::arg("boxes"), py::arg("max_candidates"));
 }
 
 }  // namespace edgedl

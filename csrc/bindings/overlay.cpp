@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdlib>
 
+#include "bindings/define.h"
 #include "bindings/device_arrays.h"
 #include "bindings/host_arrays.h"
 #include "core/error.h"
@@ -173,18 +174,18 @@ void heat_cuda(const py::object& picture, const py::object& values, std::array<i
 }  // namespace
 
 void bind_overlay(py::module_& m) {
-  m.def("overlay_boxes", &boxes, py::arg("picture"), py::arg("boxes"), py::arg("colors"),
-        py::arg("thickness"), py::arg("alpha"), py::arg("emulated_order") = -1);
-  m.def("overlay_mask", &mask, py::arg("picture"), py::arg("mask"), py::arg("at_xy"),
-        py::arg("color"), py::arg("alpha"), py::arg("emulated_order") = -1);
-  m.def("overlay_heat", &heat, py::arg("picture"), py::arg("heat"), py::arg("xywh"),
-        py::arg("colors"), py::arg("alpha"), py::arg("emulated_order") = -1);
-  m.def("overlay_boxes_cuda", &boxes_cuda, py::arg("picture"), py::arg("boxes"), py::arg("colors"),
-        py::arg("thickness"), py::arg("alpha"), py::arg("stream"));
-  m.def("overlay_mask_cuda", &mask_cuda, py::arg("picture"), py::arg("mask"), py::arg("at_xy"),
-        py::arg("color"), py::arg("alpha"), py::arg("stream"));
-  m.def("overlay_heat_cuda", &heat_cuda, py::arg("picture"), py::arg("heat"), py::arg("xywh"),
-        py::arg("colors"), py::arg("alpha"), py::arg("stream"));
+  define(m, "overlay_boxes", &boxes, py::arg("picture"), py::arg("boxes"), py::arg("colors"),
+         py::arg("thickness"), py::arg("alpha"), py::arg("emulated_order") = -1);
+  define(m, "overlay_mask", &mask, py::arg("picture"), py::arg("mask"), py::arg("at_xy"),
+         py::arg("color"), py::arg("alpha"), py::arg("emulated_order") = -1);
+  define(m, "overlay_heat", &heat, py::arg("picture"), py::arg("heat"), py::arg("xywh"),
+         py::arg("colors"), py::arg("alpha"), py::arg("emulated_order") = -1);
+  define(m, "overlay_boxes_cuda", &boxes_cuda, py::arg("picture"), py::arg("boxes"),
+         py::arg("colors"), py::arg("thickness"), py::arg("alpha"), py::arg("stream"));
+  define(m, "overlay_mask_cuda", &mask_cuda, py::arg("picture"), py::arg("mask"), py::arg("at_xy"),
+         py::arg("color"), py::arg("alpha"), py::arg("stream"));
+  define(m, "overlay_heat_cuda", &heat_cuda, py::arg("picture"), py::arg("heat"), py::arg("xywh"),
+         py::arg("colors"), py::arg("alpha"), py::arg("stream"));
 }
 
 }  // namespace edgedl

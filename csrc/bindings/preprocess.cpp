@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "bindings/define.h"
 #include "bindings/device_arrays.h"
 #include "bindings/host_arrays.h"
 #include "bindings/pictures.h"
@@ -66,15 +67,24 @@ constexpr std::array<std::pair<const char*, Range>, 2> kRanges{
 
 // The plan of one Preprocessor, which Python's threads share.
 struct Plan : PreprocessPlan {
+  static constexpr const char* kKind = "a PreprocessPlan";
+
   explicit Plan(const PreprocessPlan& plan) : PreprocessPlan(plan) {}
 
   PreprocessCache cache;
 };
 
-// `spec` is an edgedl.spec.ImageSpec, which has checked sizes, fill, mean and std.
-PreprocessPlan make_plan(const py::object& spec, const std::string& source_format,
-                         const std::string& matrix, const std::string& range, int rotate,
-                         const std::string& flip) {
+// An edgedl.spec.ImageSpec has checked sizes, fill, mean and std.
+void require_image_spec(const py::object& spec) {
+  const py::object type = py::module_::import("edgedl.spec").attr("ImageSpec");
+  if (py::isinstance(spec, type)) return;
+  require(false, kOperation, "spec must be an ImageSpec; got ", shown(spec));
+}
+
+std::unique_ptr<Plan> make_plan(const py::object& spec, const std::string& source_format,
+                                const std::string& matrix, const std::string& range, int rotate,
+                                const std::string& flip) {
+  require_image_spec(spec);
   const auto text = [&](const char* name) { return spec.attr(name).cast<std::string>(); };
   PreprocessPlan plan{};
   const auto [height, width] = spec.attr("size_hw").cast<std::pair<int, int>>();
@@ -106,18 +116,13 @@ PreprocessPlan make_plan(const py::object& spec, const std::string& source_forma
     plan.scale[c] = static_cast<float>(1.0 / (255.0 * deviation[c] * step));
     plan.bias[c] = static_cast<float>(-mean[c] / (deviation[c] * step));
   }
-  return plan;
+  return std::make_unique<Plan>(plan);
 }
 
 Region region_from(const py::handle& value) {
-  try {
-    const auto [x, y, width, height] = value.cast<std::array<int, 4>>();
-    return {x, y, width, height};
-  } catch (const py::cast_error&) {
-    require(false, kOperation, "a region must be four whole numbers (x, y, width, height); got ",
-            py::repr(value).cast<std::string>());
-    throw;
-  }
+  Argument<std::array<int, 4>> given(kOperation, "a region, (x, y, width, height),", value);
+  const auto [x, y, width, height] = given.get();
+  return {x, y, width, height};
 }
 
 // Calls launch(pictures, count, dst) without the GIL. `regions` is None, or a list of one region
@@ -130,9 +135,12 @@ void run_batch(Arrays& arrays, const Plan& plan, const py::object& batch, const 
   std::vector<Picture> pictures;
   for (const PictureView& view : views) pictures.push_back(view.picture);
   if (!regions.is_none()) {
-    const py::list list = regions.cast<py::list>();
+    const py::ssize_t count = length_of(regions);
+    if (count < 0) require(false, kOperation, "regions must be a list; got ", shown(regions));
+    const bool may_fit = count == static_cast<py::ssize_t>(pictures.size());
+    const py::tuple list = may_fit ? py::tuple(regions) : py::tuple();
     require(list.size() == pictures.size(), kOperation,
-            "there must be one region for each picture; got ", list.size(), " regions for ",
+            "there must be one region for each picture; got ", count, " regions for ",
             pictures.size(), " pictures");
     for (std::size_t i = 0; i < pictures.size(); ++i) {
       pictures[i] = region_of(pictures[i], region_from(list[i]));
@@ -177,24 +185,18 @@ void run_cuda(const Plan& plan, const py::object& batch, const py::object& out,
 }  // namespace
 
 void bind_preprocess(py::module_& m) {
-  py::class_<Plan>(m, "PreprocessPlan")
-      .def(py::init([](const py::object& spec, const std::string& source_format,
-                       const std::string& matrix, const std::string& range, int rotate,
-                       const std::string& flip) {
-             return std::make_unique<Plan>(
-                 make_plan(spec, source_format, matrix, range, rotate, flip));
-           }),
-           py::arg("spec"), py::arg("source_format"), py::arg("matrix"), py::arg("range"),
-           py::arg("rotate") = 0, py::arg("flip") = "none");
-  m.def("preprocess_cpu", &run_cpu, py::arg("plan"), py::arg("pixels"), py::arg("out"),
-        py::arg("regions") = py::none(), py::arg("threads") = 1);
-  m.def("preprocess_touch", &run_touch, py::arg("plan"), py::arg("pixels"), py::arg("out"));
-  m.def("preprocess_emulated", &run_emulated, py::arg("plan"), py::arg("pixels"), py::arg("out"),
-        py::arg("order"), py::arg("regions") = py::none(),
-        "The code of the CUDA kernels on the host: slow, for tests. A list is a batch.");
-  m.def("preprocess_cuda", &run_cuda, py::arg("plan"), py::arg("pixels"), py::arg("out"),
-        py::arg("stream"), py::arg("regions") = py::none(),
-        "Arrays on a GPU; a list is a batch. Not yet run on a GPU.");
+  py::class_<Plan> plan(m, "PreprocessPlan");
+  define_init(plan, kOperation, &make_plan, py::arg("spec"), py::arg("source_format"),
+              py::arg("matrix"), py::arg("range"), py::arg("rotate") = 0, py::arg("flip") = "none");
+  define(m, "preprocess_cpu", &run_cpu, py::arg("plan"), py::arg("pixels"), py::arg("out"),
+         py::arg("regions") = py::none(), py::arg("threads") = 1);
+  define(m, "preprocess_touch", &run_touch, py::arg("plan"), py::arg("pixels"), py::arg("out"));
+  define(m, "preprocess_emulated", &run_emulated, py::arg("plan"), py::arg("pixels"),
+         py::arg("out"), py::arg("order"), py::arg("regions") = py::none(),
+         "The code of the CUDA kernels on the host: slow, for tests. A list is a batch.");
+  define(m, "preprocess_cuda", &run_cuda, py::arg("plan"), py::arg("pixels"), py::arg("out"),
+         py::arg("stream"), py::arg("regions") = py::none(),
+         "Arrays on a GPU; a list is a batch. Not yet run on a GPU.");
   m.def("built_with_cuda", &built_with_cuda);
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "bindings/define.h"
 #include "bindings/device_arrays.h"
 #include "bindings/host_arrays.h"
 #include "core/error.h"
@@ -75,12 +76,12 @@ std::size_t workspace_bytes(py::ssize_t rows, py::ssize_t width, py::ssize_t cou
 }  // namespace
 
 void bind_softmax_top_k(py::module_& m) {
-  m.def("softmax_top_k", &run, py::arg("logits"), py::arg("probabilities"), py::arg("indices"),
-        py::arg("emulated_order") = -1);
-  m.def("softmax_top_k_cuda", &run_cuda, py::arg("logits"), py::arg("probabilities"),
-        py::arg("indices"), py::arg("workspace"), py::arg("stream"));
-  m.def("softmax_top_k_workspace_bytes", &workspace_bytes, py::arg("rows"), py::arg("width"),
-        py::arg("count"));
+  define(m, "softmax_top_k", &run, py::arg("logits"), py::arg("probabilities"), py::arg("indices"),
+         py::arg("emulated_order") = -1);
+  define(m, "softmax_top_k_cuda", &run_cuda, py::arg("logits"), py::arg("probabilities"),
+         py::arg("indices"), py::arg("workspace"), py::arg("stream"));
+  define(m, "softmax_top_k_workspace_bytes", &workspace_bytes, py::arg("rows"), py::arg("width"),
+         py::arg("count"));
 }
 
 }  // namespace edgedl

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "bindings/define.h"
 #include "simd/targets.h"
 
 namespace py = pybind11;
@@ -18,7 +19,7 @@ void bind_targets(py::module_& m) {
     return names;
   });
   m.def("cpu_target", [] { return std::string(active_target().name); });
-  m.def("set_cpu_target", &set_active_target, py::arg("name"));
+  define(m, "set_cpu_target", &set_active_target, py::arg("name"));
 }
 
 }  // namespace edgedl

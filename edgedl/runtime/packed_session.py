@@ -57,7 +57,7 @@ class PackedSession:
             self._step: _core.LstmStep | None = _core.LstmStep(
                 positions=positions, seen=values, words=words, score=score, **products
             )
-        except (UsageError, TypeError) as err:
+        except UsageError as err:
             msg = f"{name} cannot run: {err}; export again"
             raise BundleError("E412", msg) from err
         hidden, depth = len(bias) // 4, values + len(score)
