@@ -410,4 +410,3 @@ void linear_across(const std::uint8_t* row, const std::uint8_t* ahead, const Cha
     out += table.pitch;
   }
 }
-
