@@ -34,8 +34,9 @@ _SPLITS = {"train": "train", "t10k": "test", "test": "test", "val": "val", "vali
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Return the files of a folder that hold pictures, by their names."""
-    return sorted(f for f in folder.iterdir() if "images" in f.name and _is_idx(f, 3))
+    """Return the files of a folder that hold pictures, by their names; of twins the unpacked."""
+    found = {f for f in folder.iterdir() if "images" in f.name and _is_idx(f, 3)}
+    return sorted(f for f in found if f.suffix != ".gz" or f.with_suffix("") not in found)
 
 
 def read_set(folder: Path, problems: Problems) -> tuple[tuple[str, ...], dict[str, Pictures]]:
@@ -43,10 +44,13 @@ def read_set(folder: Path, problems: Problems) -> tuple[tuple[str, ...], dict[st
 
     Returns:
         Names of the classes, and split to its pictures.
+
+    Raises:
+        DataError: E356 there are two sets.
     """
     splits: dict[str, Pictures] = {}
     names: tuple[str, ...] = ()
-    for file in image_files(folder):
+    for split, file in _by_split(folder).items():
         labels_file = _labels_of(file)
         try:
             if labels_file is None:
@@ -61,7 +65,6 @@ def read_set(folder: Path, problems: Problems) -> tuple[tuple[str, ...], dict[st
             why = f"{len(labels)} labels for {len(pictures)} pictures of {file.name}"
             problems.add(str(labels_file), why)
             continue
-        split = next((s for word, s in _SPLITS.items() if word in file.name.lower()), "train")
         rows = [f"{file.name}[{i}]" for i in range(len(labels))]
         splits[split] = Pictures(pictures, labels.astype(np.int64), rows)
         if hashlib.md5(labels_file.read_bytes(), usedforsecurity=False).hexdigest() in (
@@ -70,6 +73,25 @@ def read_set(folder: Path, problems: Problems) -> tuple[tuple[str, ...], dict[st
             names = _FASHION
     count = 1 + max((int(part.labels.max()) for part in splits.values() if len(part)), default=-1)
     return names or tuple(map(str, range(count))), splits
+
+
+def _by_split(folder: Path) -> dict[str, Path]:
+    """Return split to its file of pictures.
+
+    Raises:
+        DataError: E356 a split has two, as in a folder of several sets.
+    """
+    found: dict[str, Path] = {}
+    for file in image_files(folder):
+        split = next((s for word, s in _SPLITS.items() if word in file.name.lower()), "train")
+        if split in found:
+            msg = (
+                f"{folder} holds two files of pictures for {split}, {found[split].name} and "
+                f"{file.name}; give each set a folder of its own"
+            )
+            raise DataError("E356", msg)
+        found[split] = file
+    return found
 
 
 def read_idx(path: Path, axes: int) -> npt.NDArray[np.uint8]:

@@ -121,6 +121,21 @@ def test_a_set_is_read_by_its_names(tmp_path, packed):
     ]
 
 
+def test_a_file_may_lie_beside_its_packed_twin(tmp_path):
+    for packed in (True, False):
+        write_pair(tmp_path, "train", pictures(), labels_of(6), packed)
+    _, splits = read_set(tmp_path, Problems())
+    np.testing.assert_array_equal(splits["train"].pictures, pictures())
+
+
+def test_two_sets_in_one_folder_are_not_mixed(tmp_path):
+    for split in ("digits-train", "letters-train"):
+        write_pair(tmp_path, split, pictures(), labels_of(6))
+    with pytest.raises(DataError, match=r"digits-train-.* and letters-train-.*; give each") as err:
+        read_set(tmp_path, Problems())
+    assert err.value.code == "E356"
+
+
 def test_pictures_may_be_packed_and_labels_not(tmp_path):
     write_pair(tmp_path, "train", pictures(), labels_of(6))
     packed = tmp_path / "train-labels-idx1-ubyte.gz"
