@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -252,17 +252,21 @@ def _duplicates(
     def told(places: Sequence[tuple[str, int]]) -> str:
         return " = ".join(f"{name} {splits[name].names[row]}" for name, row in places[:2])
 
-    across = [places for places in repeated if len({name for name, _ in places}) > 1]
-    unlike = [
-        places
-        for places in repeated
-        if len({int(splits[name].labels[row]) for name, row in places}) > 1
-    ]
+    def unlike(key: Callable[[str, int], object]) -> list[list[tuple[str, int]]]:
+        """Return the first picture of each ``key``, of those that have several."""
+        firsts = [
+            list({key(*place): place for place in reversed(places)}.values())[::-1]
+            for places in repeated
+        ]
+        return [places for places in firsts if len(places) > 1]
+
+    across = unlike(lambda name, _: name)
+    by_label = unlike(lambda name, row: int(splits[name].labels[row]))
     return {
         "across_splits": len(across),
         "examples": [told(places) for places in across[:_SHOWN]],
-        "with_other_labels": len(unlike),
-        "conflicts": [told(places) for places in unlike[:_SHOWN]],
+        "with_other_labels": len(by_label),
+        "conflicts": [told(places) for places in by_label[:_SHOWN]],
     }
 
 

@@ -191,6 +191,16 @@ def test_duplicates_are_told(tmp_path):
     ]
 
 
+def test_duplicates_are_told_by_where_they_differ(tmp_path):
+    """Not by the two copies that come first, which here lie in one split and have one label."""
+    write_classes(tmp_path / "train", {"cat": 2, "dog": 2})
+    write_picture(tmp_path / "train" / "cat" / "001.png", 1)  # is 000.png
+    write_picture(tmp_path / "test" / "dog" / "leak.png", 1)
+    duplicates = opened(tmp_path).facts["duplicates"]
+    leak = f"train {tmp_path}/train/cat/000.png = test {tmp_path}/test/dog/leak.png"
+    assert duplicates["examples"] == duplicates["conflicts"] == [leak]
+
+
 def test_uneven_and_empty_classes_are_told(tmp_path):
     write_classes(tmp_path / "train", {"cat": 23, "dog": 2})
     write_classes(tmp_path / "test", {"cat": 2}, seed=100)
