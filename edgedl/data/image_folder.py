@@ -57,6 +57,8 @@ def read_folder(folder: Path, problems: Problems) -> list[Item]:
     items = []
     places = [p for p in _visible(folder) if p.is_dir()]
     inner = [p for p in places if p.name.lower() in SPLITS]
+    if len(inner) == 1 < len(places) and not any(f.is_dir() for f in _visible(inner[0])):
+        inner = []  # a class that is called train
     for place in inner or [folder]:
         split = SPLITS[place.name.lower()] if inner else ""
         for group in (p for p in _visible(place) if p.is_dir()):
@@ -114,14 +116,14 @@ def read_list(path: Path, problems: Problems) -> list[Item]:
     items = []
     for line, cells in rows:
         where = f"{path}:{line}"
-        if len(cells) < len(names):
+        if len(cells) != len(names):
             problems.add(where, f"{len(cells)} cells where the header has {len(names)}")
             continue
         file, label, *split = (cells[place].strip() for place in places)
         if split and split[0].lower() not in SPLITS:
             problems.add(where, f"split is {split[0]!r}, not train, val or test")
-        elif not label:
-            problems.add(where, "label is empty")
+        elif not file or not label:
+            problems.add(where, f"{'path' if not file else 'label'} is empty")
         else:
             target = path.parent / file
             place = SPLITS[split[0].lower()] if split else ""
@@ -173,7 +175,7 @@ def _problem(item: Item) -> str:
         return "" if item.source else "zero size: the file is empty"
     try:
         size = item.source.stat().st_size
-    except OSError:
+    except (OSError, ValueError):  # the latter for a name with a zero byte
         return "missing: there is no such file"
     if not size:
         return "zero size: the file is empty"

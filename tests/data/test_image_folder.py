@@ -4,6 +4,7 @@ import io
 import random
 import tarfile
 import zipfile
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from edgedl.data import image_folder
 from edgedl.data.image_folder import (
+    Item,
     archives,
     checked,
     is_archive,
@@ -89,6 +91,20 @@ def test_a_split_is_a_folder_of_classes(tmp_path, name, split):
     write_files(tmp_path / name, FILES)
     items = read_folder(tmp_path, Problems())
     assert placed(items) == [(split, "cat"), (split, "cat"), (split, "dog")]
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    write_files(tmp_path, {"train/1.png": png(), **FILES})
+    assert set(placed(read_folder(tmp_path, Problems()))) == {
+        ("", "cat"),
+        ("", "dog"),
+        ("", "train"),
+    }
+
+
+def test_splits_without_classes_are_no_classes(tmp_path):
+    write_files(tmp_path, {"train/1.png": png(), "test/1.png": png(1), "notes/a.txt": b"x"})
+    assert read_folder(tmp_path, Problems()) == []
 
 
 def test_deeper_folders_belong_to_their_class(tmp_path):
@@ -296,13 +312,18 @@ def test_a_list_without_splits(tmp_path):
 
 
 def test_bad_rows_of_a_list(tmp_path):
-    text = "path,label,split\na.png,cat,train\nb.png,cat\nc.png,,test\nd.png,dog,later\n"
+    text = (
+        "path,label,split\na.png,cat,train\nb.png,cat\nc.png,,test\nd.png,dog,later\n"
+        ",cat,train\none,two.png,cat,train\n"
+    )
     path, problems = write_list(tmp_path, text), Problems()
     assert len(read_list(path, problems)) == 1
     assert [(problem.where, problem.why) for problem in problems.found] == [
         (f"{path}:3", "2 cells where the header has 3"),
         (f"{path}:4", "label is empty"),
         (f"{path}:5", "split is 'later', not train, val or test"),
+        (f"{path}:6", "path is empty"),
+        (f"{path}:7", "4 cells where the header has 3"),
     ]
 
 
@@ -370,6 +391,12 @@ def test_what_is_no_picture_is_told_and_the_rest_is_used(tmp_path, monkeypatch):
         }.items()
     }
     assert splits[""].names == [str(tmp_path / "cat/good.png")]
+
+
+def test_no_file_has_a_zero_byte_in_its_name():
+    problems = Problems()
+    assert checked([Item("a", "", "cat", Path("a\0.png"))], ("cat", "dog"), problems) == {}
+    assert [one.why for one in problems.found] == ["missing: there is no such file"]
 
 
 def test_an_empty_picture_in_an_archive(tmp_path):
