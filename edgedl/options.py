@@ -21,25 +21,33 @@ def suggest(wrong: str, known: typing.Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def options_from(record: type[T], table: Mapping[str, Any], where: str) -> T:
+def options_from(
+    record: type[T], table: Mapping[str, Any], where: str, others: typing.Collection[str] = ()
+) -> T:
     """Make a frozen dataclass from a table, checking every key and type.
 
     Args:
         record: A dataclass whose fields are plain values, tuples of them, or dataclasses.
         table: Key to value, e.g. one section of a recipe.
         where: Named in errors: ``"recipe.toml [prune]"``.
+        others: Keys that the table may have as well; somebody else reads them.
 
     Raises:
         ConfigError: E203 for an unknown or missing key, E204 for a wrong type.
     """
     hints = typing.get_type_hints(record)
     fields = {f.name: f for f in dataclasses.fields(typing.cast("Any", record))}
+    known = [*fields, *others]
     for key in table:
-        if key not in fields:
-            hint = suggest(key, fields) or f"; known keys: {', '.join(fields)}"
+        if key not in known:
+            hint = suggest(key, known) or f"; known keys: {', '.join(known)}"
             msg = f"{where}: unknown key {key!r}{hint}"
             raise ConfigError("E203", msg)
-    values = {key: _checked(hints[key], value, f"{where} {key}") for key, value in table.items()}
+    values = {
+        key: _checked(hints[key], value, f"{where} {key}")
+        for key, value in table.items()
+        if key in fields
+    }
     for name, field in fields.items():
         no_default = (
             field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
@@ -76,7 +84,7 @@ def _checked(hint: Any, value: Any, where: str) -> Any:
     wanted = object if hint is Any else origin or hint
     if isinstance(value, wanted) and not (wanted in (int, float) and isinstance(value, bool)):
         return value
-    name = getattr(hint, "__name__", str(hint))
+    name = "a list" if origin is tuple else getattr(hint, "__name__", str(hint))
     msg = f"{where} must be {name}; got {value!r}"
     raise ConfigError("E204", msg)
 

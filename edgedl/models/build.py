@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -113,8 +113,8 @@ def families() -> dict[str, Family]:
     }
 
 
-def model_options(table: Mapping[str, Any], where: str) -> Options:
-    """Read a recipe's ``[model]``: ``family`` and that family's options.
+def model_options(table: Mapping[str, Any], where: str, others: Collection[str] = ()) -> Options:
+    """Read a recipe's ``[model]``: ``family`` and that family's options, not the keys ``others``.
 
     Raises:
         ConfigError: E203 an unknown family or key, E204 a wrong type, E205 out of range.
@@ -125,7 +125,7 @@ def model_options(table: Mapping[str, Any], where: str) -> Options:
         hint = suggest(str(family), known) or f"; known: {', '.join(known)}"
         msg = f"{where}: unknown family {family!r}{hint}"
         raise ConfigError("E203", msg)
-    return _options(known[family], table, where)
+    return _options(known[family], table, where, others)
 
 
 def model_table(options: Options, **sizes: int | tuple[int, ...]) -> dict[str, Any]:
@@ -164,10 +164,12 @@ def build(table: Mapping[str, Any], where: str) -> nn.Module:
     return family.network(options, **sizes)
 
 
-def _options(family: Family, table: Mapping[str, Any], where: str) -> Options:
+def _options(
+    family: Family, table: Mapping[str, Any], where: str, others: Collection[str] = ()
+) -> Options:
     if family.options is CaptionerOptions:
         table = {k: v for k, v in table.items() if k != "family"}
-    return options_from(family.options, table, where)
+    return options_from(family.options, table, where, others)
 
 
 def _size(key: str, value: object, limits: tuple[int, int], where: str) -> int | tuple[int, ...]:

@@ -60,12 +60,17 @@ class ClassificationRecipe(Recipe):
         if self.augment.time_jitter:
             msg = f"augment.time_jitter is for clips; got {self.augment.time_jitter} for pictures"
             raise ConfigError("E205", msg)
-        model_options(_without_start(self.model), "recipe [model]")
+        model_options(self.model, "recipe [model]", self.model_keys())
         start = options_from(_Start, _start(self.model), "recipe [model]")
         if start.freeze and not start.weights:
             msg = "model.freeze keeps what was learnt elsewhere; name it: model.weights"
             raise ConfigError("E205", msg)
         self.image.check()
+
+    @classmethod
+    def model_keys(cls) -> tuple[str, ...]:
+        """Return the keys that say what the network starts from."""
+        return tuple(_Start.__dataclass_fields__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +115,7 @@ class Classification:
         self._build(recipe, image, len(data.labels))
 
     def _build(self, recipe: ClassificationRecipe, image: ImageSpec, classes: int) -> None:
-        options = model_options(_without_start(recipe.model), "recipe [model]")
+        options = model_options(recipe.model, "recipe [model]", recipe.model_keys())
         is_rows = options.family == "row-classifier"  # type: ignore[union-attr]
         sizes: dict[str, Any] = {"image_channels" if is_rows else "channels": image.channels}
         if is_rows:
@@ -214,7 +219,3 @@ def _start_from(network: nn.Module, start: _Start) -> None:
 
 def _start(model: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in model.items() if k in _Start.__dataclass_fields__}
-
-
-def _without_start(model: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in model.items() if k not in _Start.__dataclass_fields__}

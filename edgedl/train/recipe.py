@@ -43,6 +43,11 @@ class Recipe:
     def __post_init__(self) -> None:
         check_ranges("recipe", self, seed=(0, (1 << 31) - 1))
 
+    @classmethod
+    def model_keys(cls) -> tuple[str, ...]:
+        """Return what ``[model]`` may say beside ``family`` and its options."""
+        return ()
+
     def to_dict(self) -> dict[str, Any]:
         """Return the record as a table that can be read again; what is None is left out."""
         plain, sections = {}, {}
@@ -137,6 +142,7 @@ def _keys(record: type[Recipe], table: Mapping[str, Any]) -> set[str]:
         written = table.get(name)
         if isinstance(written, Mapping):
             inner |= set(written) | _family_keys(written.get("family"))
+            inner |= set(record.model_keys()) if name == "model" else set()
         keys |= {f"{name}.{key}" for key in inner} or {name}
     return keys
 
