@@ -166,7 +166,10 @@ def _split(splits: Mapping[str, Pictures], options: PicturesOptions) -> dict[str
         train, parts["test"] = _hold_back(train, round(options.test_part * len(train)), rng)
     if "val" not in parts and options.val:
         if options.val >= len(train):
-            msg = f"data.val is {options.val}, but there are {len(train)} pictures to learn from"
+            msg = (
+                f"data.val is {options.val}, but there are {len(train)} pictures to learn from; "
+                f"hold fewer back: --set data.val={len(train) // 10}"
+            )
             raise ConfigError("E205", msg)
         train, parts["val"] = _hold_back(train, options.val, rng)
     if 0 < options.train_limit < len(train):

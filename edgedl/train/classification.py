@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import logging
 import math
@@ -132,19 +133,31 @@ class Classification:
         self._try()
 
     def _try(self) -> None:
-        """Refuse pictures that are too small for the network.
+        """Refuse pictures that are too small for the network, and batches too small for its norms.
 
         Raises:
             ConfigError: E205.
         """
+        some = self._normalized(self._pixels[:1])
         with torch.no_grad():
             try:
-                self.network.eval()(self._normalized(self._pixels[:1]))
+                self.network.eval()(some)
             except RuntimeError as err:
                 height, width = self._pixels.shape[2:]
                 msg = (
                     f"model.family {self.model['family']!r} takes no pictures of {height} x "
                     f"{width} pixels; set image.size_hw, e.g. [32, 32]"
+                )
+                raise ConfigError("E205", msg) from err
+            if min(self._recipe.train.batch, len(self._pixels)) > 1:
+                return
+            try:
+                copy.deepcopy(self.network).train()(some)
+            except ValueError as err:
+                msg = (
+                    f"model.family {self.model['family']!r} cannot learn from one picture at a "
+                    "time: its norms get one value; set train.batch to 2 or more, from as many "
+                    "pictures"
                 )
                 raise ConfigError("E205", msg) from err
 
@@ -178,11 +191,21 @@ class Classification:
 
 
 def _fold(train: Pictures, fold: Fold, seed: int) -> tuple[Pictures, Pictures]:
-    """Return ``train`` without, and only, its part ``fold.index``; classes are spread evenly."""
+    """Return ``train`` without, and only, its part ``fold.index``; classes are spread evenly.
+
+    Raises:
+        ConfigError: E205 a fold would be empty.
+    """
     place = np.empty(len(train), np.int64)
     for label in np.unique(train.labels):
         rows = rng(seed, int(label)).permutation(np.flatnonzero(train.labels == label))
         place[rows] = (np.arange(len(rows)) + label) % fold.count
+    if empty := set(range(fold.count)) - set(place.tolist()):
+        msg = (
+            f"train.folds is {fold.count}, but of {len(train)} pictures {len(empty)} folds get "
+            "none; set fewer"
+        )
+        raise ConfigError("E205", msg)
     is_val = place == fold.index
     return train.take(np.flatnonzero(~is_val)), train.take(np.flatnonzero(is_val))
 

@@ -105,11 +105,15 @@ def override(table: dict[str, Any], record: type[Recipe], overrides: Mapping[str
             is read as a TOML value.
 
     Raises:
-        ConfigError: E203 a key that is unknown or in more than one section.
+        ConfigError: E203 a key that is unknown or in more than one section, E205 two that exclude
+            each other.
     """
-    lengths = {given.split(".")[-1] for given in overrides} & {"epochs", "steps"}
-    if len(lengths) == 2:
+    names = {given.split(".")[-1] for given in overrides}
+    if {"epochs", "steps"} <= names:
         msg = "override: either epochs or steps says how long to train; got both, leave one out"
+        raise ConfigError("E205", msg)
+    if {"path", "generated"} <= names:
+        msg = "override: either path or generated says what the data is; got both, leave one out"
         raise ConfigError("E205", msg)
     family_first = sorted(overrides.items(), key=lambda item: item[0].split(".")[-1] != "family")
     for given, value in family_first:

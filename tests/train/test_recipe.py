@@ -89,6 +89,8 @@ def test_resolved_recipe_keeps_overrides(tmp_path):
         ("scenes-captioner", {"image.layout": "NHWC"}, "E205", "image must be NCHW"),
         ("scenes-captioner", {"image.size_hw": "[60, 64]"}, "E205", "multiples of 8"),
         ("scenes-captioner", {"model.size_hw": "[64, 64]"}, "E203", "set image.size_hw"),
+        ("clips-lstm", {"data.path": "videos", "generated": "scenes"}, "E205",
+         "either path or generated"),
         ("scenes-captioner", {"seed": -1}, "E205", "seed must be in"),
         ("scenes-captioner", {"class_weights": "balanced"}, "E205",
          "train.class_weights has no effect on captioning; got 'balanced', leave it at 'none'"),

@@ -174,6 +174,13 @@ def test_folds_part_the_training_data(folder):
     assert len(set(held)) == 320
 
 
+def test_more_folds_than_pictures(tmp_path):
+    write_quarters(tmp_path, train=12, test=4)
+    open_task(tiny(tmp_path, train__folds=6), Fold(0, 6))  # three of each class, the first in turn
+    with pytest.raises(ConfigError, match=r"train.folds is 13, but of 12 pictures 7 folds get"):
+        open_task(tiny(tmp_path, train__folds=13), Fold(0, 13))
+
+
 def test_folds_are_measured_together(folder, tmp_path):
     few = {"train.folds": 2, "train.epochs": 2, "data.path": str(folder)}
     run = train("mnist-cnn", tmp_path / "run", {**TINY, **few})
@@ -242,6 +249,19 @@ def test_pictures_too_small_for_the_network(folder):
         open_task(
             read_recipe("mnist-cnn", {"data.path": str(folder), "val": 60, "family": "vgg11"})
         )
+
+
+def test_one_picture_too_few_for_a_norm(tmp_path):
+    """The last layers see one value of each channel."""
+    large = {"model.family": "resnet18", "model.stem": "large", "model.width": 0.125}
+    write_quarters(tmp_path, train=16, test=8)
+    recipe = {"data.path": str(tmp_path), "data.val": 4, **large}
+    open_task(read_recipe("mnist-cnn", {**recipe, "batch": 2}))
+    with pytest.raises(
+        ConfigError, match=r"cannot learn from one picture at a time: .* train.batch"
+    ) as e:
+        open_task(read_recipe("mnist-cnn", {**recipe, "batch": 1}))
+    assert e.value.code == "E205"
 
 
 def test_mixup_learns_parts_of_classes(folder):
