@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import filecmp
-import importlib.machinery
-import importlib.util
 import platform
 import shutil
 import subprocess
@@ -14,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tool_scripts import TOOLS, as_a_script, load_tool, run_tool
 
 from edgedl import _core
 
 SOURCE = Path(__file__).parents[2]
-TOOL = SOURCE / "tools" / "aarch64"
+TOOL = TOOLS / "aarch64"
 NAME = "edgedl-0.1.0-cp311-cp311-{}.whl"
 ELF = b"\x7fELF" + b"\x02\x01\x01" + bytes(9) + b"\x03\x00"  # up to e_machine
 X86, ARM = ELF + b"\x3e\x00", ELF + b"\xb7\x00"
@@ -28,11 +27,8 @@ MODULE = "edgedl/_core.cpython-311-aarch64-linux-gnu.so"
 @pytest.fixture
 def tool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Import the tool, its folder empty, and a readelf that finds nothing."""
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    loader = importlib.machinery.SourceFileLoader("aarch64", str(TOOL))
-    spec = importlib.util.spec_from_loader("aarch64", loader)
-    made = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
-    loader.exec_module(made)
+    with as_a_script():
+        made = load_tool("aarch64")
     monkeypatch.setattr(made, "DIST", tmp_path / "dist")
     monkeypatch.setattr(made, "needs", lambda _: ["GLIBC_2.34", "GLIBCXX_3.4.29", "GCC_3.0"])
     return made
@@ -119,6 +115,13 @@ def test_a_quiet_command_that_fails_is_heard(tool: Any, capsys: pytest.CaptureFi
     with pytest.raises(SystemExit):
         tool.run(sys.executable, "-c", "print('why'); raise SystemExit(3)", quiet=True)
     assert "why\naarch64: failed with 3: " in capsys.readouterr().err
+
+
+def test_a_bundle_that_is_not_there_is_missed_before_the_work(tmp_path: Path) -> None:
+    done = run_tool("aarch64", "check", tmp_path / "no.edge")
+    assert done.returncode == 5
+    assert done.stderr.endswith("no.edge is not there; make it with: edgedl export\n")
+    assert done.stdout == ""
 
 
 def verified(bundle: Path) -> subprocess.CompletedProcess[str]:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.machinery
-import importlib.util
 import json
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tool_scripts import as_a_script, load_tool, run_tool
 
 from edgedl.engines.driver import gpu_problem
-
-TOOL = Path(__file__).parents[2] / "tools" / "gpu_check"
 
 
 def test_no_gpu(tmp_path: Path) -> None:
@@ -23,13 +17,7 @@ def test_no_gpu(tmp_path: Path) -> None:
     if problem is None:
         pytest.skip("this machine has a GPU")
     path = tmp_path / "gpu.json"
-    done = subprocess.run(
-        [sys.executable, TOOL, "--json", path],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    done = run_tool("gpu_check", "--json", path)
     assert done.returncode == 5
     assert done.stderr == f"gpu_check: no GPU: {problem}; nothing was checked\n"
     report = json.loads(path.read_text())
@@ -38,13 +26,16 @@ def test_no_gpu(tmp_path: Path) -> None:
     assert report["packages"]["numpy"]
 
 
-def test_reasons_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    loader = importlib.machinery.SourceFileLoader("gpu_check", str(TOOL))
-    tool: Any = importlib.util.module_from_spec(
-        importlib.util.spec_from_loader("gpu_check", loader)  # type: ignore[arg-type]
-    )
-    loader.exec_module(tool)
+def test_a_report_that_cannot_be_written_is_refused_first(tmp_path: Path) -> None:
+    done = run_tool("gpu_check", "--json", tmp_path / "no" / "gpu.json")
+    assert done.returncode == 2
+    assert "argument --json: must be a file in a folder that is there; got " in done.stderr
+    assert done.stdout == ""
+
+
+def test_reasons_are_counted() -> None:
+    with as_a_script():
+        tool = load_tool("gpu_check")
     suite = ET.fromstring(
         '<testsuite><testcase classname="a" name="1"/>'
         '<testcase classname="a" name="2"><skipped message="no torch"/></testcase>'
