@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from edgedl.bundle.manifest import DecodeOptions
 from edgedl.errors import UsageError
 from edgedl.runtime.base import Pipeline, Result
 from edgedl.runtime.decode import Decoded, beam, greedy
+from edgedl.runtime.stages import timed
 from edgedl.vocab import BOS, Vocab
 
 if TYPE_CHECKING:
@@ -138,23 +138,19 @@ class CaptionPipeline(Pipeline):
         Raises:
             UsageError: The pixels do not have the shape or type of their format.
         """
-        started = time.perf_counter_ns()
-        tensor = self.model.preprocess(picture)
-        preprocessed = time.perf_counter_ns()
-        seen = self.model.encode(tensor)
-        encoded = time.perf_counter_ns()
-        decoded = self.model.decode(seen)[0]
-        done = time.perf_counter_ns()
+        stage_ms: dict[str, float] = {}
+        with timed(stage_ms, "preprocess"):
+            tensor = self.model.preprocess(picture)
+        with timed(stage_ms, "encode"):
+            seen = self.model.encode(tensor)
+        with timed(stage_ms, "decode_text"):
+            decoded = self.model.decode(seen)[0]
         return CaptionResult(
             text=decoded.text,
             log_prob=decoded.log_prob,
             is_complete=decoded.is_complete,
             alternatives=tuple((one.text, one.log_prob) for one in decoded.alternatives),
-            stage_ms={
-                "preprocess": (preprocessed - started) / 1e6,
-                "encode": (encoded - preprocessed) / 1e6,
-                "decode_text": (done - encoded) / 1e6,
-            },
+            stage_ms=stage_ms,
             **self.ran_by,
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from edgedl.bundle import Expected, Given
 from edgedl.runtime.base import Pipeline, RanBy, Result
 from edgedl.runtime.lots import in_lots
 from edgedl.runtime.probability import softmax, top
+from edgedl.runtime.stages import timed
 
 if TYPE_CHECKING:
     from edgedl.frame import Frame
@@ -117,15 +117,11 @@ class ClassifierPipeline(Pipeline):
         Raises:
             UsageError: The pixels do not have the shape or type of their format.
         """
-        started = time.perf_counter_ns()
-        tensor = self.model.preprocess(picture)
-        preprocessed = time.perf_counter_ns()
-        logits = self.model.logits(tensor)
-        done = time.perf_counter_ns()
-        stage_ms = {
-            "preprocess": (preprocessed - started) / 1e6,
-            "infer": (done - preprocessed) / 1e6,
-        }
+        stage_ms: dict[str, float] = {}
+        with timed(stage_ms, "preprocess"):
+            tensor = self.model.preprocess(picture)
+        with timed(stage_ms, "infer"):
+            logits = self.model.logits(tensor)
         return label_result(logits, self.model.spec.labels, self.top, stage_ms, self.ran_by)
 
     def check_fit(self) -> None:

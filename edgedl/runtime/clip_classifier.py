@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from edgedl.frame import Frame
 from edgedl.runtime.base import Pipeline
 from edgedl.runtime.classifier import LabelResult, label_expected, label_result
 from edgedl.runtime.lots import in_lots
+from edgedl.runtime.stages import timed
 
 if TYPE_CHECKING:
     from edgedl.runtime.preprocess import FramePreprocessor
@@ -104,36 +104,26 @@ class ClipPipeline(Pipeline):
             self._skip -= 1
             return None
         self._skip = self.model.clip.every - 1
-        started = time.perf_counter_ns()
-        tensor = self.model.preprocess(picture)
-        preprocessed = time.perf_counter_ns()
-        self._window.append(self.model.features(tensor)[0])
-        encoded = time.perf_counter_ns()
+        stage_ms: dict[str, float] = {}
+        with timed(stage_ms, "preprocess"):
+            tensor = self.model.preprocess(picture)
+        with timed(stage_ms, "encode"):
+            self._window.append(self.model.features(tensor)[0])
         if len(self._window) < self.model.clip.frames:
             return None
-        logits = self.model.logits(np.stack(self._window)[None])
-        done = time.perf_counter_ns()
-        stage_ms = {
-            "preprocess": (preprocessed - started) / 1e6,
-            "encode": (encoded - preprocessed) / 1e6,
-            "infer": (done - encoded) / 1e6,
-        }
+        with timed(stage_ms, "infer"):
+            logits = self.model.logits(np.stack(self._window)[None])
         return label_result(logits, self.model.spec.labels, self.top, stage_ms, self.ran_by)
 
     def whole(self, frames: Sequence[Frame | Any]) -> LabelResult:
         """Classify one clip of T frames; the window stays as it is."""
-        started = time.perf_counter_ns()
-        tensors = np.concatenate([self.model.preprocess(frame) for frame in frames])
-        preprocessed = time.perf_counter_ns()
-        features = self.model.features(tensors)
-        encoded = time.perf_counter_ns()
-        logits = self.model.logits(features[None])
-        done = time.perf_counter_ns()
-        stage_ms = {
-            "preprocess": (preprocessed - started) / 1e6,
-            "encode": (encoded - preprocessed) / 1e6,
-            "infer": (done - encoded) / 1e6,
-        }
+        stage_ms: dict[str, float] = {}
+        with timed(stage_ms, "preprocess"):
+            tensors = np.concatenate([self.model.preprocess(frame) for frame in frames])
+        with timed(stage_ms, "encode"):
+            features = self.model.features(tensors)
+        with timed(stage_ms, "infer"):
+            logits = self.model.logits(features[None])
         return label_result(logits, self.model.spec.labels, self.top, stage_ms, self.ran_by)
 
     def reset(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from edgedl.bundle import Expected, Given
 from edgedl.errors import BundleError, UsageError
 from edgedl.runtime.base import Pipeline, Result
 from edgedl.runtime.lots import in_lots
+from edgedl.runtime.stages import timed
 
 if TYPE_CHECKING:
     from edgedl.runtime.session import Array, Session
@@ -75,23 +75,23 @@ class RegressorPipeline(Pipeline):
         Raises:
             UsageError: E110 another shape, or a value that is not finite.
         """
-        started = time.perf_counter_ns()
         rows = np.asarray(window, np.float32)
         wanted = (self.model.series.window, len(self.model.series.inputs))
         if rows.shape != wanted or not np.isfinite(rows).all():
             got = rows.shape if rows.shape != wanted else "NaN or infinity"
             msg = f"[predict] window must be {wanted} finite numbers; got {got}"
             raise UsageError("E110", msg)
-        values = self.model.values(rows[None])[0]
+        stage_ms: dict[str, float] = {}
+        with timed(stage_ms, "infer"):
+            values = self.model.values(rows[None])[0]
         if not np.isfinite(values).all():
             msg = "self-test failed: expected finite values, got NaN or infinity; export again"
             raise BundleError("E414", msg)
-        took_ms = (time.perf_counter_ns() - started) / 1e6
         named = dict(zip(self.model.series.outputs, map(float, values), strict=True))
         return RegressionResult(
             text=", ".join(f"{name} {value:.6g}" for name, value in named.items()),
             values=named,
-            stage_ms={"infer": took_ms},
+            stage_ms=stage_ms,
             **self.ran_by,
         )
 

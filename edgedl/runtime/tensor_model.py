@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from edgedl.bundle import Expected, Given
 from edgedl.errors import BundleError, UsageError
 from edgedl.options import suggest
 from edgedl.runtime.base import Pipeline, Result
+from edgedl.runtime.stages import timed
 
 if TYPE_CHECKING:
     from edgedl.frame import Frame
@@ -144,17 +144,15 @@ class TensorPipeline(Pipeline):
             UsageError: E110 the arrays do not fit the network, or the pixels their format.
             BundleError: E414 an output is not finite.
         """
-        started = time.perf_counter_ns()
         stage_ms: dict[str, float] = {}
         if self.model.preprocess is not None and not isinstance(given, Mapping):
-            feeds = self.model.prepare(Given((given,)))  # type: ignore[arg-type]
-            stage_ms["preprocess"] = (time.perf_counter_ns() - started) / 1e6
+            with timed(stage_ms, "preprocess"):
+                feeds = self.model.prepare(Given((given,)))  # type: ignore[arg-type]
         else:
             named = given if isinstance(given, Mapping) else {"": np.asarray(given)}
             feeds = fitted(named, self.model.session.inputs)
-        prepared = time.perf_counter_ns()
-        outputs = self.model.session.run(feeds)
-        stage_ms["infer"] = (time.perf_counter_ns() - prepared) / 1e6
+        with timed(stage_ms, "infer"):
+            outputs = self.model.session.run(feeds)
         for name, array in outputs.items():
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 msg = f"output {name!r} is NaN or infinite; look at the input, or run fp32"

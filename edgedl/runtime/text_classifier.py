@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from edgedl.errors import BundleError
 from edgedl.runtime.base import Pipeline
 from edgedl.runtime.classifier import LabelResult, label_expected, label_result
 from edgedl.runtime.lots import in_lots
+from edgedl.runtime.stages import timed
 from edgedl.tokenizer import Tokenizer
 from edgedl.vocab import Vocab
 
@@ -61,12 +61,11 @@ class TextClassifierPipeline(Pipeline):
 
     def __call__(self, text: str) -> LabelResult:
         """Classify one text; what is longer than the model reads is cut."""
-        started = time.perf_counter_ns()
-        tokens = self.model.prepare(Given(text=text))
-        prepared = time.perf_counter_ns()
-        logits = self.model.logits(tokens)
-        done = time.perf_counter_ns()
-        stage_ms = {"tokenize": (prepared - started) / 1e6, "infer": (done - prepared) / 1e6}
+        stage_ms: dict[str, float] = {}
+        with timed(stage_ms, "tokenize"):
+            tokens = self.model.prepare(Given(text=text))
+        with timed(stage_ms, "infer"):
+            logits = self.model.logits(tokens)
         return label_result(logits, self.model.spec.labels, self.top, stage_ms, self.ran_by)
 
     def check_fit(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from edgedl.bundle import Expected, Given
 from edgedl.errors import UsageError
 from edgedl.runtime.base import Pipeline, Result
 from edgedl.runtime.probability import log_softmax
+from edgedl.runtime.stages import timed
 from edgedl.tokenizer import Tokenizer
 from edgedl.vocab import SPECIAL, Vocab
 
@@ -176,18 +176,18 @@ class TextPipeline(Pipeline):
     ) -> TextResult:
         """Read ``prompt`` and go on writing; see ``write``."""
         pieces = self.write(length, temperature, top_k, seed)
-        started = time.perf_counter_ns()
-        self.read(prompt)
-        read = time.perf_counter_ns()
+        stage_ms: dict[str, float] = {}
+        with timed(stage_ms, "read"):
+            self.read(prompt)
         before, count = self.log_prob, self.tokens
-        text = "".join(pieces)
-        done = time.perf_counter_ns()
+        with timed(stage_ms, "write"):
+            text = "".join(pieces)
         return TextResult(
             text=text,
             prompt=prompt,
             log_prob=self.log_prob - before,
             tokens=self.tokens - count,
-            stage_ms={"read": (read - started) / 1e6, "write": (done - read) / 1e6},
+            stage_ms=stage_ms,
             **self.ran_by,
         )
 
