@@ -111,6 +111,17 @@ def check_ranges(section: str, options: Any, **allowed: tuple[float, float]) -> 
             raise ConfigError("E205", msg)
 
 
+def check_either(section: str, options: Any, one: str, other: str) -> None:
+    """Refuse ``options`` in which none or both of two keys are set.
+
+    Raises:
+        ConfigError: E205 with section and keys.
+    """
+    if bool(getattr(options, one)) == bool(getattr(options, other)):
+        msg = f"either {section}.{one} or {section}.{other} must be set; got both or none"
+        raise ConfigError("E205", msg)
+
+
 def parse_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file of at most 1 MiB.
 

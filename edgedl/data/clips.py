@@ -17,8 +17,8 @@ import numpy.typing as npt
 from edgedl.data.download import find
 from edgedl.data.moving import MOTIONS, MovingDigits, MovingThings
 from edgedl.data.problems import Problems
-from edgedl.errors import ConfigError, DataError
-from edgedl.options import check_ranges
+from edgedl.errors import DataError
+from edgedl.options import check_either, check_ranges
 
 VIDEOS = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".mpg", ".mpeg")
 SPLITS = ("train", "val", "test")
@@ -63,9 +63,7 @@ class ClipsOptions:
     on_bad_sample: Literal["fail", "skip"] = "fail"
 
     def __post_init__(self) -> None:
-        if bool(self.path) == bool(self.generated):
-            msg = "either data.path or data.generated must be set; got both or none"
-            raise ConfigError("E205", msg)
+        check_either("data", self, "path", "generated")
         check_ranges(
             "data",
             self,

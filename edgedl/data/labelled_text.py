@@ -16,8 +16,8 @@ from edgedl.data.download import find
 from edgedl.data.problems import Problems
 from edgedl.data.scene_texts import scene_texts
 from edgedl.data.table import column, read_csv
-from edgedl.errors import ConfigError, DataError
-from edgedl.options import check_ranges
+from edgedl.errors import DataError
+from edgedl.options import check_either, check_ranges
 
 SPLITS = ("train", "val", "test")
 
@@ -52,9 +52,7 @@ class LabelledTextOptions:
     on_bad_sample: Literal["fail", "skip"] = "fail"
 
     def __post_init__(self) -> None:
-        if bool(self.path) == bool(self.generated):
-            msg = "either data.path or data.generated must be set; got both or none"
-            raise ConfigError("E205", msg)
+        check_either("data", self, "path", "generated")
         check_ranges("data", self, val_part=(0, 0.5), test_part=(0, 0.5), count=(100, 500_000))
 
 

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from edgedl.data.download import find
 from edgedl.data.problems import OnBadSample, Problems
 from edgedl.data.table import column, read_csv
-from edgedl.errors import ConfigError, DataError
-from edgedl.options import check_ranges
+from edgedl.errors import DataError
+from edgedl.options import check_either, check_ranges
 
 if TYPE_CHECKING:
     from edgedl.spec import SeriesSpec
@@ -61,9 +61,7 @@ class SeriesOptions:
     on_bad_sample: Literal["fail", "skip"] = "fail"
 
     def __post_init__(self) -> None:
-        if bool(self.path) == bool(self.generated):
-            msg = "either data.path or data.generated must be set; got both or none"
-            raise ConfigError("E205", msg)
+        check_either("data", self, "path", "generated")
         check_ranges(
             "data",
             self,
