@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import av
 import cv2
-import numpy as np
 import pytest
 from idx_files import quarters
 from tiny_kinds import FADES, HEAT, LETTERS, QUARTERS, WARMTH, write_bundle
+from videos import gray, write_video
 
 from edgedl.cli import main
 from edgedl.runtime.pipeline import load
@@ -54,17 +54,6 @@ def write_pictures(folder: Path) -> list[int]:
     return labels.tolist()
 
 
-def write_video(path: Path, values: Sequence[int]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=10)
-        stream.width, stream.height, stream.pix_fmt = 32, 16, "yuv420p"
-        for value in values:
-            picture = np.full((16, 32, 3), value, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
-        container.mux(stream.encode(None))
-
-
 def test_pictures(run: Any, tmp_path: Path) -> None:
     labels = write_pictures(tmp_path / "in")
     lines, notes = run("pictures", tmp_path / "in")
@@ -102,7 +91,7 @@ def test_pictures_of_a_camera_that_hangs_askew(
 
 
 def test_the_video_of_a_camera_that_hangs_askew(run: Any, tmp_path: Path) -> None:
-    write_video(tmp_path / "x.mp4", [20, 0, 80, 0, 140])
+    write_video(tmp_path / "x.mp4", gray([20, 0, 80, 0, 140]))
     run("clips", tmp_path / "x.mp4", tmp_path / "o.mp4", "--rotate", 90)
     with av.open(str(tmp_path / "o.mp4")) as container:
         assert container.streams.video[0].width == 16  # was its height
@@ -126,7 +115,7 @@ def test_pictures_as_json(run: Any, tmp_path: Path) -> None:
 
 
 def test_a_stream_is_read_through_a_window(run: Any, tmp_path: Path) -> None:
-    write_video(tmp_path / "x.mp4", [20, 0, 80, 0, 140, 0, 200])
+    write_video(tmp_path / "x.mp4", gray([20, 0, 80, 0, 140, 0, 200]))
     lines, notes = run("clips", tmp_path / "x.mp4", "--json")
     assert [json.loads(line)["frame"] for line in lines] == [4, 6]
     assert {json.loads(line)["label"] for line in lines} == {"lighter"}
@@ -134,7 +123,7 @@ def test_a_stream_is_read_through_a_window(run: Any, tmp_path: Path) -> None:
 
 
 def test_a_stream_shorter_than_a_clip(run: Any, tmp_path: Path) -> None:
-    write_video(tmp_path / "x.mp4", [20, 0, 80, 0])
+    write_video(tmp_path / "x.mp4", gray([20, 0, 80, 0]))
     lines, notes = run("clips", tmp_path / "x.mp4")
     assert lines == []
     assert notes[0] == "0 frames answered, 0 dropped, 0 damaged"
@@ -142,8 +131,8 @@ def test_a_stream_shorter_than_a_clip(run: Any, tmp_path: Path) -> None:
 
 
 def test_a_folder_of_videos(run: Any, tmp_path: Path) -> None:
-    write_video(tmp_path / "b.mp4", [200, 100, 20])
-    write_video(tmp_path / "a" / "z.MP4", [20, 30, 100, 150, 200])
+    write_video(tmp_path / "b.mp4", gray([200, 100, 20]))
+    write_video(tmp_path / "a" / "z.MP4", gray([20, 30, 100, 150, 200]))
     (tmp_path / "notes.txt").write_text("not a video")
     lines, notes = run("clips", tmp_path)
     assert [line.split()[0] for line in lines] == ["lighter", "darker"]
@@ -239,7 +228,7 @@ def test_a_table(run: Any, tmp_path: Path) -> None:
 
 def test_json_lines_begin_anew(run: Any, tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text(TABLE)
-    write_video(tmp_path / "v" / "a.mp4", [200, 100, 20])
+    write_video(tmp_path / "v" / "a.mp4", gray([200, 100, 20]))
     for name, source, n in (
         ("series", tmp_path / "x.csv", 3), ("texts", "red", 1), ("clips", tmp_path / "v", 1),
     ):  # fmt: skip

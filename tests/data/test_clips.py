@@ -12,6 +12,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from videos import gray, write_video
 
 from edgedl.data import clips as clips_module
 from edgedl.data.clips import ClipsOptions, open_clips, read_clip, spread
@@ -21,20 +22,12 @@ from edgedl.errors import ConfigError, DataError
 SIDE = 16
 
 
-def write_video(path, levels=(10, 60, 110, 160, 210), codec="ffv1", size_hw=(SIDE, SIDE)):
+def write_levels(path, levels=(10, 60, 110, 160, 210), codec="ffv1", size_hw=(SIDE, SIDE)):
     """Write a video without loss whose frames have one brightness each."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=10)
-        stream.height, stream.width = size_hw
-        stream.pix_fmt = "bgr0" if codec == "ffv1" else "yuv420p"
-        for level in levels:
-            picture = np.full((*size_hw, 3), level, np.uint8)
-            picture[:, : size_hw[1] // 2, 0] = 255  # blue on the left
-            frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return path
+    pictures = gray(levels, size_hw)
+    for picture in pictures:
+        picture[:, : size_hw[1] // 2, 0] = 255  # blue on the left
+    return write_video(path, pictures, codec)
 
 
 def write_sound(path):
@@ -51,7 +44,7 @@ def write_sound(path):
 def write_classes(folder, counts):
     for label, count in counts.items():
         for i in range(count):
-            write_video(folder / label / f"{i:02}.mkv", levels=(10, 20))
+            write_levels(folder / label / f"{i:02}.mkv", levels=(10, 20))
 
 
 def opened(path="", **options):
@@ -75,7 +68,7 @@ def levels_of(clip):
     ],
 )
 def test_frames_are_spread_evenly_with_both_ends(tmp_path, frames, wanted):
-    clip = read_clip(write_video(tmp_path / "a.mkv"), frames)
+    clip = read_clip(write_levels(tmp_path / "a.mkv"), frames)
     assert clip.shape == (frames, SIDE, SIDE, 3)
     assert clip.dtype == np.uint8
     assert levels_of(clip) == wanted
@@ -94,7 +87,7 @@ def test_spread_by_definition(count, wanted):
 
 def test_a_long_video_is_cut(tmp_path, monkeypatch):
     monkeypatch.setattr(clips_module, "MAX_DECODED", 3)
-    assert levels_of(read_clip(write_video(tmp_path / "a.mkv"), 3)) == [10, 60, 110]
+    assert levels_of(read_clip(write_levels(tmp_path / "a.mkv"), 3)) == [10, 60, 110]
 
 
 def cut(path):
@@ -109,7 +102,7 @@ def test_what_cannot_be_decoded(tmp_path, kind):
     if kind == "sound":
         write_sound(path)
     elif kind == "cut":
-        cut(write_video(path, codec="mpeg4"))
+        cut(write_levels(path, codec="mpeg4"))
     elif kind != "missing":
         path.write_text("this is no video" if kind == "text" else "")
     with pytest.raises(DataError) as err:
@@ -120,7 +113,7 @@ def test_what_cannot_be_decoded(tmp_path, kind):
 
 @pytest.mark.parametrize(("ending", "codec"), [("mp4", "mpeg4"), ("avi", "mpeg4"), ("mkv", "ffv1")])
 def test_damage_anywhere_is_a_clip_or_one_clear_error(tmp_path, ending, codec):
-    path = write_video(tmp_path / f"a.{ending}", codec=codec)
+    path = write_levels(tmp_path / f"a.{ending}", codec=codec)
     raw, rng = path.read_bytes(), random.Random(1)
     codes = Counter()
     for i in range(40):
@@ -170,7 +163,7 @@ def test_only_the_chosen_pictures_take_memory(tmp_path, monkeypatch):
 
 
 def test_a_video_that_has_become_shorter(tmp_path):
-    path = write_video(tmp_path / "a.mkv")
+    path = write_levels(tmp_path / "a.mkv")
     with pytest.raises(DataError, match="cannot be decoded: it holds fewer pictures") as err:
         read_clip(path, 3, 9)
     assert err.value.code == "E356"
@@ -197,7 +190,7 @@ def test_a_video_whose_size_changes(tmp_path):
 def test_a_class_is_a_folder(tmp_path):
     write_classes(tmp_path, {"wave": 10, "nod": 20})
     (tmp_path / "nod" / "notes.txt").write_text("x")
-    write_video(tmp_path / ".old" / "1.mkv")
+    write_levels(tmp_path / ".old" / "1.mkv")
     data = opened(tmp_path, val_part=0.1, test_part=0.2, frames=2)
     assert data.labels == ("nod", "wave")
     assert data.facts["classes"] == {
@@ -222,7 +215,7 @@ def test_a_class_is_a_folder(tmp_path):
 def test_clips_are_those_of_their_names(tmp_path):
     for label, level in (("wave", 50), ("nod", 150)):
         for i in range(3):
-            write_video(tmp_path / label / f"{i}.mkv", (level + i, level + 10 * i))
+            write_levels(tmp_path / label / f"{i}.mkv", (level + i, level + 10 * i))
     train = opened(tmp_path, val_part=0, test_part=0, frames=2).splits["train"]
     for i, name in enumerate(train.names):
         assert levels_of(train.clip(i)) == levels_of(read_clip(name, 2))
@@ -274,7 +267,7 @@ def test_the_digest_tells_other_videos_of_the_same_names(tmp_path):
 
     before = digest(tmp_path / "a")
     assert digest(tmp_path / "b") == before  # wherever the folder lies
-    write_video(tmp_path / "a" / "nod" / "00.mkv", levels=(10, 20, 30))
+    write_levels(tmp_path / "a" / "nod" / "00.mkv", levels=(10, 20, 30))
     assert digest(tmp_path / "a") != before
 
 
@@ -332,7 +325,7 @@ def test_one_class_is_not_enough(tmp_path):
 
 
 def test_a_file_is_no_folder(tmp_path):
-    path = write_video(tmp_path / "a.mkv")
+    path = write_levels(tmp_path / "a.mkv")
     with pytest.raises(DataError, match=r"is a file; clips are read from a folder") as err:
         opened(path)
     assert err.value.code == "E356"

@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import gc
 import weakref
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 from tiny_kinds import FADES, HandSession, fade_features, fade_logits
+from videos import gray, write_video
 
 from edgedl.data import clips
 from edgedl.data.moving import MOTIONS
@@ -32,18 +31,6 @@ MODEL: Any = open_model(
 UP, DOWN = (40, 90, 140, 190, 240), (240, 190, 140, 90, 40)
 
 
-def write_video(path: Path, values: Sequence[int]) -> None:
-    """Write a video of even gray pictures."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=10)
-        stream.width, stream.height, stream.pix_fmt = 32, 16, "yuv420p"
-        for value in values:
-            picture = np.full((16, 32, 3), value, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
-        container.mux(stream.encode(None))
-
-
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five test videos, the second of "darker" really becomes lighter; two to learn from."""
@@ -53,7 +40,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("test/lighter/a", UP), ("test/lighter/b", UP),
         ("train/darker/a", DOWN), ("train/lighter/a", UP),
     ):  # fmt: skip
-        write_video(folder / f"{name}.mp4", values)
+        write_video(folder / f"{name}.mp4", gray(values))
     return folder
 
 
@@ -138,7 +125,7 @@ def test_generated_clips_are_gray_and_handed_in_as_a_camera_would() -> None:
 
 def test_bad_videos(tmp_path: Path) -> None:
     for name in ("darker", "lighter"):
-        write_video(tmp_path / "test" / name / "a.mp4", UP)
+        write_video(tmp_path / "test" / name / "a.mp4", gray(UP))
     (tmp_path / "test" / "lighter" / "b.mp4").write_bytes(b"")
     (tmp_path / "test" / "lighter" / "c.mp4").write_bytes(b"not a video")
     with pytest.raises(DataError, match="2 bad samples") as caught:

@@ -8,25 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
-import av
 import cv2
 import numpy as np
 import pytest
 from servers.processes import CameraProcess, has_rtsp_server, http_camera, rtsp_camera
+from videos import gray, write_video
 
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """30 frames at 20 per second; frame n is grey of value 8 n."""
     path = tmp_path_factory.mktemp("clips") / "clip.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=20)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for i in range(30):
-            picture = np.full((48, 64, 3), 8 * i, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
-        container.mux(stream.encode(None))
-    return path
+    return write_video(path, gray(range(0, 240, 8), (48, 64)), rate=20)
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
 """Miniature trainings of clip classifiers, and what a batch of one is."""
 
-import av
 import numpy as np
 import pytest
 import torch
 from losses import first_and_last_loss
+from videos import gray, write_video
 
 from edgedl.data.clips import ClipsOptions, open_clips
 from edgedl.errors import ConfigError
@@ -38,22 +38,11 @@ def videos(tmp_path_factory):
     """Write eight videos of a grey that becomes brighter, and eight that become darker."""
     root = tmp_path_factory.mktemp("videos")
     for label, step in (("brighter", 20), ("darker", -20)):
-        (root / label).mkdir()
         for i in range(8):
             levels = 60 + 5 * i + np.arange(6) * 20
-            write_video(root / label / f"{i}.mkv", levels[:: 1 if step > 0 else -1])
+            pictures = gray(levels[:: 1 if step > 0 else -1], (80, 96))
+            write_video(root / label / f"{i}.mkv", pictures, "ffv1")
     return root
-
-
-def write_video(path, levels):
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("ffv1", rate=10)
-        stream.width, stream.height, stream.pix_fmt = 96, 80, "bgr0"
-        for level in levels:
-            picture = np.full((80, 96, 3), level, np.uint8)
-            frame = av.VideoFrame.from_ndarray(picture, format="bgr24").reformat(format="bgr0")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
 
 
 @pytest.mark.parametrize("name", ["clips-lstm", "clips-frame-cnn"])
