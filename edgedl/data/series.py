@@ -36,7 +36,7 @@ class SeriesOptions:
     Attributes:
         path: A CSV file with a header, its rows in the order of time; empty for a generated one.
         generated: ``machine``: load, temperature and level of a machine, see ``machine_series``.
-        inputs: Columns that are seen; empty: all columns of numbers.
+        inputs: Columns that are seen; empty: all columns of numbers that have a name.
         outputs: Columns that are predicted; empty: those that are seen.
         window: Rows that are seen.
         horizon: So many rows after the last one seen lies the predicted one.
@@ -216,11 +216,11 @@ def read_series(
 
 
 def _numeric(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the columns most of whose cells are numbers."""
+    """Return the columns with a name most of whose cells are numbers."""
     found = Counter(
         k for cells in rows for k, cell in enumerate(cells) if _number(cell) is not None
     )
-    return [name for k, name in enumerate(names) if 2 * found[k] > len(rows)]
+    return [name for k, name in enumerate(names) if name and 2 * found[k] > len(rows)]
 
 
 def _number(cell: str) -> float | None:

@@ -40,8 +40,11 @@ def column(names: list[str], wanted: str, path: Path) -> int:
     """Return the place of a column.
 
     Raises:
-        DataError: E359 there is none of that name.
+        DataError: E359 there is none of that name, or several.
     """
+    if names.count(wanted) > 1:
+        msg = f"{path} has {names.count(wanted)} columns {wanted!r}; give each a name of its own"
+        raise DataError("E359", msg)
     if wanted in names:
         return names.index(wanted)
     hint = suggest(wanted, names) or f"; it has: {', '.join(names)}"

@@ -67,6 +67,18 @@ def test_columns_of_something_else_are_passed_over(tmp_path):
     assert rows.values.tolist() == [[1, -2000], [2, 0.5], [3, 0.5], [4, 5]]
 
 
+def test_an_index_without_a_name_is_no_measurement(tmp_path):
+    """Tables of pandas begin with one."""
+    rows = read_series(written(tmp_path, text=",a\n0,5\n1,6\n"))
+    assert rows.columns == ("a",)
+
+
+def test_two_columns_of_one_name_are_not_confused(tmp_path):
+    with pytest.raises(DataError, match="has 2 columns 'a'; give each a name of its own") as err:
+        read_series(written(tmp_path, text="a,a,b\n0,5,1\n1,6,2\n"))
+    assert err.value.code == "E359"
+
+
 def test_a_bad_first_cell_does_not_hide_its_column(tmp_path):
     path = written(tmp_path, text="a,b\n1,?\n2,5\n3,6\n")
     with pytest.raises(DataError, match=f"{path}:2: b is '\\?', not a number"):
