@@ -106,7 +106,7 @@ def override(table: dict[str, Any], record: type[Recipe], overrides: Mapping[str
 
     Raises:
         ConfigError: E203 a key that is unknown or in more than one section, E205 two that exclude
-            each other.
+            each other, E216 a text that a recipe cannot hold.
     """
     names = {given.split(".")[-1] for given in overrides}
     if {"epochs", "steps"} <= names:
@@ -118,6 +118,9 @@ def override(table: dict[str, Any], record: type[Recipe], overrides: Mapping[str
     family_first = sorted(overrides.items(), key=lambda item: item[0].split(".")[-1] != "family")
     for given, value in family_first:
         key = _full_key(given, _keys(record, table))
+        if isinstance(value, str) and not _is_utf8(value):
+            msg = f"override {given!r}: {value!r} is not UTF-8; rename the file or folder"
+            raise ConfigError("E216", msg)
         section, _, name = key.rpartition(".")
         inner = table.setdefault(section, {}) if section else table
         if not isinstance(inner, dict):
@@ -126,6 +129,11 @@ def override(table: dict[str, Any], record: type[Recipe], overrides: Mapping[str
         for other in _replaced(key, inner, overrides):
             inner.pop(other, None)
         inner[name] = parse_value(value) if isinstance(value, str) else value
+
+
+def _is_utf8(text: str) -> bool:
+    """Return whether a text holds none of the bytes that file names may have beside UTF-8."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _replaced(key: str, section: Mapping[str, Any], overrides: Mapping[str, Any]) -> set[str]:

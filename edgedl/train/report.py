@@ -45,7 +45,8 @@ def write_report(run: Run, measured: Mapping[str, Measured | None], path: Path) 
         *(sample_sections(run, shown) if shown else []),
         section("Recipe", "", f"<pre>{escape(_text(run.path / 'recipe.toml'))}</pre>"),
     ]
-    path.write_text(page("training report", "\n".join(body)), encoding="utf-8")
+    text = page("training report", "\n".join(body))
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")  # names of files
 
 
 def _warnings(run: Run) -> str:

@@ -140,8 +140,12 @@ def _explain_missing(path: Path) -> None:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write one file of a run folder that is being made."""
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    r"""Write one file of a run folder that is being made.
+
+    The names of files may hold bytes that are no UTF-8; JSON has ``\udcff`` for those.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def to_toml(table: Mapping[str, Any]) -> str:

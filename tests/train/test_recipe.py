@@ -91,6 +91,7 @@ def test_resolved_recipe_keeps_overrides(tmp_path):
         ("scenes-captioner", {"model.size_hw": "[64, 64]"}, "E203", "set image.size_hw"),
         ("clips-lstm", {"data.path": "videos", "generated": "scenes"}, "E205",
          "either path or generated"),
+        ("mnist-cnn", {"data.path": "/data/\udcff"}, "E216", "is not UTF-8; rename"),
         ("scenes-captioner", {"seed": -1}, "E205", "seed must be in"),
         ("scenes-captioner", {"class_weights": "balanced"}, "E205",
          "train.class_weights has no effect on captioning; got 'balanced', leave it at 'none'"),

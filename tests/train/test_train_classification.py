@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -136,6 +137,21 @@ def test_a_given_spec_is_kept(folder):
     assert task.spec.image.size_hw == (16, 16)
     assert task.spec.image.mean == (0.5, 0.5, 0.5)
     assert task.batch(0)[0].shape == (32, 3, 16, 16)
+
+
+def test_names_of_files_may_be_no_utf8(tmp_path):
+    """They are in warnings of duplicates, which the report shows."""
+    pictures, labels = quarters(16)
+    for i, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
+        place = tmp_path / "data" / ("train" if i < 12 else "test") / str(label)
+        place.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(place / f"{i}.png"), picture)
+    copy = place.parent.parent / "train" / str(label) / "\udcff.png"
+    copy.write_bytes((place / "15.png").read_bytes())
+    options = {"data.path": str(tmp_path / "data"), "data.val": 0, "epochs": 1, "batch": 4}
+    run = train("mnist-cnn", tmp_path / "run", {**TINY, **options})
+    assert str(copy) in Run.open(run.path).data["warnings"][-1]
+    assert str(copy).encode(errors="backslashreplace") in (run.path / "report.html").read_bytes()
 
 
 def test_labels_that_say_nothing_are_not_learnt(tmp_path):
