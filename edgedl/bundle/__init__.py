@@ -267,6 +267,8 @@ def _list(path: Path) -> dict[str, int]:
         found = f"{_missing(list(here))}; make it with: edgedl pack BUNDLE"
     elif not path.exists():
         found = "it does not exist"
+        if Path(f"{path}.unfinished").is_dir():
+            found += f"; to go on with the training of a run: edgedl train --out {path} --resume"
     elif not path.is_dir():
         found = f"it is a file of {path.stat().st_size} bytes, not a folder or a packed bundle"
     elif (path / MANIFEST).exists():

@@ -51,6 +51,8 @@ def test_a_graph_that_is_not_there(tiny_bundle: Path) -> None:
 
 def test_no_bundle(tmp_path: Path) -> None:
     refused(tmp_path / "x.edge", "E400", 4, "does not exist")
+    (tmp_path / "x.unfinished").mkdir()
+    refused(tmp_path / "x", "E400", 4, f"edgedl train --out {tmp_path / 'x'} --resume")
     (tmp_path / "file").write_text("hello")
     refused(tmp_path / "file", "E400", 4, "a file of 5 bytes")
     (tmp_path / "empty").mkdir()
