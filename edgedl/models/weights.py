@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,6 +131,8 @@ def _read(path: Path) -> dict[str, Tensor]:
             table = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as err:  # on garbage the readers raise whatever comes
         first = str(err).partition("\n")[0]
+        if isinstance(err, pickle.UnpicklingError):  # torch's own words say how to run it
+            first = "it holds more than tensors, or is damaged"
         msg = f"{path} is not a file of weights alone: {first}; save a state_dict"
         raise BundleError("E410", msg) from err
     for key in ("state_dict", "model"):
