@@ -58,6 +58,8 @@ class ClassificationRecipe(Recipe):
 
     def __post_init__(self) -> None:
         Recipe.__post_init__(self)
+        if self.train.folds:  # each fold is held back in turn, nothing else for choosing
+            object.__setattr__(self, "data", dataclasses.replace(self.data, val=0))
         if self.augment.time_jitter:
             msg = f"augment.time_jitter is for clips; got {self.augment.time_jitter} for pictures"
             raise ConfigError("E205", msg)
@@ -91,8 +93,7 @@ class Classification:
     """The task: pictures, their labels, and how well those are told."""
 
     def __init__(self, recipe: ClassificationRecipe, fold: Fold | None = None) -> None:
-        options = recipe.data if fold is None else dataclasses.replace(recipe.data, val=0)
-        data = open_pictures(options)
+        data = open_pictures(recipe.data)
         if len(data.labels) < 2:
             msg = f"{recipe.data.path}: a classifier needs at least 2 classes; got {data.labels}"
             raise DataError("E352", msg)

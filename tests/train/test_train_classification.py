@@ -198,7 +198,7 @@ def test_more_folds_than_pictures(tmp_path):
 
 
 def test_folds_are_measured_together(folder, tmp_path):
-    few = {"train.folds": 2, "train.epochs": 2, "data.path": str(folder)}
+    few = {"train.folds": 2, "train.epochs": 2, "data.path": str(folder), "data.val": 400}
     run = train("mnist-cnn", tmp_path / "run", {**TINY, **few})
     folds = run.metrics["folds"]
     assert len(folds["scores"]) == 2
@@ -212,6 +212,7 @@ def test_folds_are_measured_together(folder, tmp_path):
     page = (run.path / "report.html").read_text(encoding="utf-8")
     assert f"{folds['mean']:.4f} ± {folds['std']:.4f}" in page
     assert run.metrics["test"]["n"] == 80
+    assert run.data_table["val"] == 0  # of more than there are: it was not held back
 
 
 def test_the_last_weights_have_the_last_score():
