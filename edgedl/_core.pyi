@@ -226,6 +226,21 @@ class LstmStep:
     ) -> None:
         """Take one step of (N,) rows; the last three are written."""
 
+    def greedy(
+        self,
+        h: object,
+        c: object,
+        features: object,
+        token: object,
+        probability: object,
+        begin: int,
+        end: int,
+    ) -> int:
+        """Say words into (T, N) ``token`` and ``probability``; see ``csrc/kernels/lstm_greedy.h``.
+
+        Returns how many steps were taken.
+        """
+
 def overlay_boxes(
     picture: object,
     boxes: object,

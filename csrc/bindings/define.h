@@ -128,6 +128,16 @@ auto of_objects(const char* operation, Result (*function)(Given...),
   };
 }
 
+// `method`, but of objects.
+template <class Class, class Result, class... Given, std::size_t... Is>
+auto of_objects(const char* operation, Result (Class::*method)(Given...) const,
+                const std::array<const char*, sizeof...(Given)>& names,
+                std::index_sequence<Is...>) {
+  return [=](const Class& self, AnyObject<Given>... values) -> Result {
+    return (self.*method)(Argument<Given>(operation, names[Is], values).get()...);
+  };
+}
+
 // Adds a function to the module, with a py::arg for each argument.
 template <class Result, class... Given, class... Extras>
 void define(pybind11::module_& m, const char* name, Result (*function)(Given...),
@@ -136,6 +146,16 @@ void define(pybind11::module_& m, const char* name, Result (*function)(Given...)
         of_objects(name, function, names_in<sizeof...(Given)>(extras...),
                    std::index_sequence_for<Given...>{}),
         extras...);
+}
+
+// Adds a method to a class.
+template <class Class, class Result, class... Given, class... Extras>
+void define_method(pybind11::class_<Class>& type, const char* operation, const char* name,
+                   Result (Class::*method)(Given...) const, const Extras&... extras) {
+  type.def(name,
+           of_objects(operation, method, names_in<sizeof...(Given)>(extras...),
+                      std::index_sequence_for<Given...>{}),
+           extras...);
 }
 
 // Adds a constructor to a class.

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <initializer_list>
 #include <list>
 #include <memory>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "bindings/define.h"
 #include "bindings/host_arrays.h"
 #include "core/error.h"
+#include "kernels/lstm_greedy.h"
 #include "kernels/lstm_step.h"
 
 namespace py = pybind11;
@@ -17,9 +19,11 @@ namespace edgedl {
 namespace {
 
 constexpr const char* kOperation = "lstm_step";
+constexpr const char* kGreedy = "lstm_greedy";
 constexpr int kMostInputs = 32768;  // with more, a sum of products of bytes may not fit 32 bits
 constexpr int kMostWidth = 1 << 20;
 constexpr int kMostRows = 1 << 16;
+constexpr int kMostSteps = 1 << 16;
 
 // A decoder: the arrays of its weights, and where in them what is.
 class LstmStepNet {
@@ -54,13 +58,7 @@ class LstmStepNet {
         arrays.packed("token must be a contiguous (N,) int64 array", token, "int64", {kAny});
     const py::ssize_t n = size("N", tokens.shape[0], kMostRows);
     const py::ssize_t hidden = net_.hidden;
-    const ArrayView in_h =
-        arrays.packed("h must be a contiguous (N, H) float32 array", h, "float32", {n, hidden});
-    const ArrayView in_c =
-        arrays.packed("c must be a contiguous (N, H) float32 array", c, "float32", {n, hidden});
-    const ArrayView in_features =
-        arrays.packed("features must be a contiguous (N, P, D) float32 array", features, "float32",
-                      {n, net_.positions, net_.seen + net_.attention});
+    const Given given = given_of(arrays, n, h, c, features);
     const ArrayView out_logits =
         arrays.packed_out("logits must be a contiguous, writable (N, V) float32 array", logits,
                           "float32", {n, net_.tokens});
@@ -68,10 +66,9 @@ class LstmStepNet {
         "h_out must be a contiguous, writable (N, H) float32 array", h_out, "float32", {n, hidden});
     const ArrayView out_c = arrays.packed_out(
         "c_out must be a contiguous, writable (N, H) float32 array", c_out, "float32", {n, hidden});
-    arrays.require_all_apart({tokens, in_h, in_c, in_features}, {out_logits, out_h, out_c});
-    for (const ArrayView& one : weights_) {
-      for (const ArrayView& out : {out_logits, out_h, out_c}) arrays.require_apart(one, out);
-    }
+    arrays.require_all_apart({tokens, given.h, given.c, given.features},
+                             {out_logits, out_h, out_c});
+    require_apart_from_weights(arrays, {out_logits, out_h, out_c});
     const std::vector<std::int64_t> words = copy_of<std::int64_t>(tokens);
     for (const std::int64_t word : words) {
       require(word >= 0 && word < net_.tokens, kOperation, "token must be in 0..", net_.tokens - 1,
@@ -79,9 +76,9 @@ class LstmStepNet {
     }
     const LstmRows rows{static_cast<int>(n),
                         words.data(),
-                        pointer_to<const float>(in_h),
-                        pointer_to<const float>(in_c),
-                        pointer_to<const float>(in_features),
+                        pointer_to<const float>(given.h),
+                        pointer_to<const float>(given.c),
+                        pointer_to<const float>(given.features),
                         pointer_to<float>(out_logits),
                         pointer_to<float>(out_h),
                         pointer_to<float>(out_c)};
@@ -89,16 +86,68 @@ class LstmStepNet {
     lstm_step_cpu(net_, rows);
   }
 
+  // Returns how many steps were taken.
+  int greedy(const py::object& h, const py::object& c, const py::object& features,
+             const py::object& token, const py::object& probability, int begin, int end) const {
+    HostArrays arrays(kGreedy);
+    const ArrayView tokens = arrays.packed_out(
+        "token must be a contiguous, writable (T, N) int64 array", token, "int64", {kAny, kAny});
+    const py::ssize_t steps = size("T", tokens.shape[0], kMostSteps, kGreedy);
+    const py::ssize_t n = size("N", tokens.shape[1], kMostRows, kGreedy);
+    const ArrayView probabilities =
+        arrays.packed_out("probability must be a contiguous, writable (T, N) float32 array",
+                          probability, "float32", {steps, n});
+    const Given given = given_of(arrays, n, h, c, features);
+    arrays.require_all_apart({given.h, given.c, given.features}, {tokens, probabilities});
+    require_apart_from_weights(arrays, {tokens, probabilities});
+    for (const int word : {begin, end}) {
+      require(word >= 0 && word < net_.tokens, kGreedy, "begin and end must be in 0..",
+              net_.tokens - 1, "; got ", word);
+    }
+    const LstmGreedy job{static_cast<int>(n),
+                         static_cast<int>(steps),
+                         begin,
+                         end,
+                         pointer_to<const float>(given.h),
+                         pointer_to<const float>(given.c),
+                         pointer_to<const float>(given.features),
+                         pointer_to<std::int64_t>(tokens),
+                         pointer_to<float>(probabilities)};
+    const py::gil_scoped_release unlocked;
+    return lstm_greedy_cpu(net_, job);
+  }
+
  private:
+  struct Given {
+    ArrayView h, c, features;
+  };
+
   static constexpr const char* kProductRule =
       "a product must be (weights, bias, scale), scale None where weights are float32";
   static constexpr const char* kBiasRule =
       "bias must be a contiguous float32 array, one value for each output";
 
-  static int size(const char* name, py::ssize_t value, py::ssize_t most) {
-    require(value >= 1 && value <= most, kOperation, name, " must be in 1..", most, "; got ",
-            value);
+  static int size(const char* name, py::ssize_t value, py::ssize_t most,
+                  const char* operation = kOperation) {
+    require(value >= 1 && value <= most, operation, name, " must be in 1..", most, "; got ", value);
     return static_cast<int>(value);
+  }
+
+  Given given_of(Arrays& arrays, py::ssize_t n, const py::object& h, const py::object& c,
+                 const py::object& features) const {
+    return {arrays.packed("h must be a contiguous (N, H) float32 array", h, "float32",
+                          {n, net_.hidden}),
+            arrays.packed("c must be a contiguous (N, H) float32 array", c, "float32",
+                          {n, net_.hidden}),
+            arrays.packed("features must be a contiguous (N, P, D) float32 array", features,
+                          "float32", {n, net_.positions, net_.seen + net_.attention})};
+  }
+
+  void require_apart_from_weights(const Arrays& arrays,
+                                  std::initializer_list<ArrayView> outs) const {
+    for (const ArrayView& one : weights_) {
+      for (const ArrayView& out : outs) arrays.require_apart(one, out);
+    }
   }
 
   ArrayView weights(const char* rule, const py::handle& value, const char* dtype,
@@ -160,6 +209,9 @@ void bind_lstm_step(py::module_& m) {
               py::arg("score"), py::arg("query"), py::arg("gates"), py::arg("logits"));
   step.def("run", &LstmStepNet::run, py::arg("token"), py::arg("h"), py::arg("c"),
            py::arg("features"), py::arg("logits"), py::arg("h_out"), py::arg("c_out"));
+  define_method(step, kGreedy, "greedy", &LstmStepNet::greedy, py::arg("h"), py::arg("c"),
+                py::arg("features"), py::arg("token"), py::arg("probability"), py::arg("begin"),
+                py::arg("end"));
 }
 
 }  // namespace edgedl

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgedl import _core
 from edgedl.errors import BundleError
+from edgedl.runtime.packed_session import PackedSession
 from edgedl.runtime.postprocess import softmax_top_k
 from edgedl.vocab import BOS, EOS
 
@@ -58,6 +60,26 @@ def greedy(
     Raises:
         BundleError: E414 the network gives values that are not finite.
     """
+    if len(features) == 0:
+        return []
+    say = step.say if isinstance(step, PackedSession) else partial(_say, step)
+    tokens, probabilities = say(features, h, c, max_tokens)
+    if np.count_nonzero(tokens[-1] < 0):
+        raise _not_finite()
+    logs = np.log(probabilities, dtype=np.float64)
+    captions = []
+    for n, row in enumerate(tokens.T):
+        ids = tuple(row[row != EOS].tolist())
+        is_complete = bool(row[-1] == EOS)
+        log_prob = float(logs[: len(ids) + is_complete, n].sum())
+        captions.append(Decoded(vocab.decode(ids), ids, log_prob, is_complete))
+    return captions
+
+
+def _say(
+    step: Session, features: Array, h: Array, c: Array, max_tokens: int
+) -> tuple[Array, Array]:
+    """Do what ``PackedSession.say`` does, by any session."""
     rows = len(features)
     token = np.full(rows, BOS, np.int64)
     living, count = np.ones(rows, bool), rows
@@ -73,15 +95,7 @@ def greedy(
         count = int(np.count_nonzero(living))  # any() takes longer
         tokens.append(token)
         probabilities.append(probability)
-    shape = len(tokens), rows
-    logs = np.log(np.reshape(probabilities, shape), dtype=np.float64)
-    captions = []
-    for n, row in enumerate(np.reshape(tokens, shape).T):
-        ids = tuple(row[row != EOS].tolist())
-        is_complete = not living[n]
-        log_prob = float(logs[: len(ids) + is_complete, n].sum())
-        captions.append(Decoded(vocab.decode(ids), ids, log_prob, is_complete))
-    return captions
+    return np.stack(tokens), np.stack(probabilities)
 
 
 def beam(

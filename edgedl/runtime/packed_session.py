@@ -17,6 +17,7 @@ from edgedl import _core
 from edgedl.errors import BundleError, UsageError
 from edgedl.runtime.stored_tensors import stored_tensors
 from edgedl.spec import TensorSpec
+from edgedl.vocab import BOS, EOS
 
 if TYPE_CHECKING:
     from edgedl.runtime.session import Array
@@ -81,9 +82,7 @@ class PackedSession:
         Raises:
             BundleError: E413 inputs do not fit.
         """
-        if self._step is None:
-            msg = f"{self._name} was closed"
-            raise RuntimeError(msg)
+        step = self._opened()
         if feeds.keys() != set(_ORDER):
             msg = (
                 f"{self._name} failed to run: expected {', '.join(_ORDER)}; got {', '.join(feeds)}"
@@ -92,15 +91,48 @@ class PackedSession:
         given = [np.ascontiguousarray(feeds[name]) for name in _ORDER]
         outs = [np.empty((len(given[0]), width), np.float32) for width in self._widths]
         try:
-            self._step.run(*given, *outs)
+            step.run(*given, *outs)
         except UsageError as err:
             msg = f"{self._name} failed to run: {err}"
             raise BundleError("E413", msg) from err
         return dict(zip(("logits", "h_out", "c_out"), outs, strict=True))
 
+    def say(self, features: Array, h: Array, c: Array, max_tokens: int) -> tuple[Array, Array]:
+        """Say the most probable words one after another: what a loop around ``run`` would.
+
+        Args:
+            features: As for ``run``, (N, P, D).
+            h: Initial state, (N, H).
+            c: Initial cell, (N, H).
+            max_tokens: Words at most, >= 1.
+
+        Returns:
+            Tokens and their probabilities in float32, (T, N), T being what the longest row took.
+            After ``<eos>`` a row has only that. Where logits are not finite, T ends with -1.
+
+        Raises:
+            BundleError: E413 inputs do not fit.
+        """
+        step = self._opened()
+        h, c, features = map(np.ascontiguousarray, (h, c, features))
+        shape = max_tokens, len(features)
+        tokens, probabilities = np.empty(shape, np.int64), np.empty(shape, np.float32)
+        try:
+            taken = step.greedy(h, c, features, tokens, probabilities, BOS, EOS)
+        except UsageError as err:
+            msg = f"{self._name} failed to run: {err}"
+            raise BundleError("E413", msg) from err
+        return tokens[:taken], probabilities[:taken]
+
     def close(self) -> None:
         """Give back memory; calling it twice is fine."""
         self._step = None
+
+    def _opened(self) -> _core.LstmStep:
+        if self._step is None:
+            msg = f"{self._name} was closed"
+            raise RuntimeError(msg)
+        return self._step
 
 
 def _sizes(stored: Array) -> tuple[int, int]:

@@ -1,10 +1,11 @@
-// lstm_step on exactly sized buffers, by every target: the sanitizers see any access outside of
-// them, and what is undefined for numbers that are huge, tiny or none.
+// lstm_step and lstm_greedy on exactly sized buffers, by every target: the sanitizers see any
+// access outside of them, and what is undefined for numbers that are huge, tiny or none.
 #include <cstdio>
 #include <cstring>
 #include <limits>
 #include <vector>
 
+#include "kernels/lstm_greedy.h"
 #include "kernels/lstm_step.h"
 #include "simd/targets.h"
 
@@ -74,6 +75,13 @@ std::vector<float> step(int size, int count, bool is_int8, float scale) {
                       out_h.data(), out_c.data()});
   out_logits.insert(out_logits.end(), out_h.begin(), out_h.end());
   out_logits.insert(out_logits.end(), out_c.begin(), out_c.end());
+  constexpr int kSteps = 3;
+  std::vector<std::int64_t> said(static_cast<std::size_t>(kSteps * count));
+  std::vector<float> probability(said.size());
+  lstm_greedy_cpu(net, {count, kSteps, tokens - 1, 0, h.data(), c.data(), features.data(),
+                        said.data(), probability.data()});
+  for (const std::int64_t one : said) out_logits.push_back(static_cast<float>(one));
+  out_logits.insert(out_logits.end(), probability.begin(), probability.end());
   return out_logits;
 }
 

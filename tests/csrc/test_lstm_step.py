@@ -19,6 +19,7 @@ SIZES = [
     (33, 16, 16, 16, 32, 16),
     (37, 19, 33, 17, 35, 18),
 ]
+BEGIN, END = 1, 2
 
 
 def pack(weight: np.ndarray) -> np.ndarray:
@@ -192,6 +193,90 @@ def test_any_magnitude(scale: float) -> None:
         inputs[1:] = [x * F32(scale) for x in inputs[1:]]
         net.words *= F32(scale)
         net.run(inputs)
+
+
+def say(net: Net, inputs: list[np.ndarray], steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return what is said, and how likely, in one call; poison where nothing is."""
+    token = np.full((steps, len(inputs[0])), -7)
+    probability = np.full(token.shape, -7, F32)
+    taken = net.step().greedy(*inputs[1:], token, probability, begin=BEGIN, end=END)
+    assert (token[taken:] == -7).all()
+    assert (probability[taken:] == -7).all()
+    return token[:taken], probability[:taken]
+
+
+def expected_words(net: Net, inputs: list[np.ndarray], steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the same by calls of ``run``, until all have ended."""
+    step, (_, h, c, features) = net.step(), inputs
+    token = np.full(len(h), BEGIN)
+    has_ended = np.zeros(len(h), bool)
+    said: list[tuple[np.ndarray, np.ndarray]] = []
+    while len(said) < steps and not has_ended.all():
+        logits, *state = net.outputs(len(h))
+        step.run(token, h, c, features, logits, *state)
+        probability, token = np.empty((len(h), 1), F32), np.empty((len(h), 1), np.int64)
+        _core.softmax_top_k(logits, probability, token)
+        (h, c), token = state, np.where(has_ended, END, token[:, 0])
+        has_ended |= token == END
+        said.append((token, probability[:, 0]))
+    tokens, probabilities = zip(*said, strict=True)
+    return np.stack(tokens), np.stack(probabilities)
+
+
+@pytest.mark.usefixtures("target")
+@pytest.mark.parametrize("int8", ["", "query gates logits"])
+@pytest.mark.parametrize("rows", [1, 5])
+def test_words_are_those_of_single_steps(rows: int, int8: str) -> None:
+    net = Net(SIZES[-1], int8)
+    inputs = net.inputs(rows)
+    lengths = set()
+    for net.biases["logits"][END] in np.linspace(-9, 12, 22):
+        found, wanted = say(net, inputs, 30), expected_words(net, inputs, 30)
+        assert all(map(np.array_equal, found, wanted))
+        lengths |= {row.tolist().index(END) if END in row else 30 for row in found[0].T}
+    assert {0, 30} <= lengths
+    assert rows == 1 or len(lengths) > 2  # not only at once or never
+
+
+def test_the_last_word_may_be_the_first_one() -> None:
+    net = Net(SIZES[-1], "")
+    net.biases["logits"][END] = -99
+    inputs = net.inputs(2)
+    token, probability = np.empty((4, 2), np.int64), np.empty((4, 2), F32)
+    assert net.step().greedy(*inputs[1:], token, probability, begin=END, end=END) == 4
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_nothing_is_said_of_what_is_not_finite(bad: float) -> None:
+    net = Net(SIZES[-1], "query gates logits")
+    inputs = net.inputs(3)
+    inputs[3][1, 2, 3] = bad  # seen, not a key
+    token, _ = say(net, inputs, 9)
+    assert token.shape == (1, 3)
+    assert token[0, 1] == -1
+    assert (token[0, [0, 2]] >= 0).all()
+
+
+def test_wrong_arrays_of_words_are_named() -> None:
+    net = Net(SIZES[1], "gates")
+    step, (_, *given) = net.step(), net.inputs(2)
+
+    def run(token: object = None, begin: int = 0, end: int = 1) -> None:
+        token = np.empty((4, 2), np.int64) if token is None else token
+        step.greedy(*given, token, np.empty((4, 2), F32), begin=begin, end=end)
+
+    run()
+    for wrong in ({"begin": 17}, {"end": 17}, {"begin": -1}, {"end": -1}):
+        with pytest.raises(UsageError, match=r"\[lstm_greedy\] begin and end must be in 0\.\.16"):
+            run(**wrong)
+    with pytest.raises(UsageError, match=r"T must be in 1\.\.65536; got 0"):
+        run(np.empty((0, 2), np.int64))
+    with pytest.raises(UsageError, match=r"probability must be .*; got \(4, 2\) float32"):
+        run(np.empty((5, 2), np.int64))
+    with pytest.raises(UsageError, match=r"h must be .*; got \(2, 6\) float32"):
+        step.greedy(*given, np.empty((4, 1), np.int64), np.empty((4, 1), F32), begin=0, end=1)
+    with pytest.raises(UsageError, match=r"must not overlap"):
+        step.greedy(*given, np.empty((1, 2), np.int64), given[0][:1, :2], begin=0, end=1)
 
 
 def test_wrong_arrays_are_named() -> None:

@@ -48,6 +48,12 @@ def rows() -> Arguments:
     return given | {"features": features} | outs | {"c_out": np.zeros((1, 3), F32)}
 
 
+def said() -> Arguments:
+    given = {name: value for name, value in rows().items() if name in ("h", "c", "features")}
+    outs = {"token": np.zeros((2, 1), I64), "probability": np.zeros((2, 1), F32)}
+    return given | outs | {"begin": 1, "end": 2}
+
+
 def plan() -> Arguments:
     names = {"source_format": "bgr8", "matrix": "bt601", "range": "limited"}
     return {"spec": SPEC, **names, "rotate": 0, "flip": "none"}
@@ -127,6 +133,7 @@ SPACE: Arguments = {"workspace": np.zeros(1 << 16, U8)}
 CALLS: dict[str, Callable[[], Arguments]] = {
     "LstmStep": step,
     "LstmStep.run": rows,
+    "LstmStep.greedy": said,
     "PreprocessPlan": plan,
     "preprocess_cpu": lambda: pictures([picture()]) | REGIONS | {"threads": 1},
     "preprocess_touch": lambda: pictures(picture()),
@@ -218,9 +225,9 @@ def wrong(value: object) -> list[object]:
 
 
 def function_of(name: str) -> Callable[..., object]:
-    if name == "LstmStep.run":
-        return _core.LstmStep(**step()).run
-    function: Callable[..., object] = getattr(_core, name)
+    owner, _, method = name.rpartition(".")
+    function: Callable[..., object]
+    function = getattr(_core.LstmStep(**step()) if owner else _core, method)
     return function
 
 

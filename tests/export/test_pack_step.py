@@ -18,11 +18,12 @@ from edgedl.export.pack_step import pack_step, packed_facts
 from edgedl.export.quantize import Recipe, prepare, write_int8
 from edgedl.export.to_onnx import write_graphs
 from edgedl.models.build import build, model_options, model_table
+from edgedl.runtime.decode import greedy
 from edgedl.runtime.packed_session import PackedSession
-from edgedl.runtime.session import open_session, relative_error
+from edgedl.runtime.session import Session, open_session, relative_error
 from edgedl.spec import ImageSpec, ModelSpec
 from edgedl.train.torch_session import torch_sessions
-from edgedl.vocab import SPECIAL
+from edgedl.vocab import EOS, SPECIAL, Vocab
 
 WORDS = 210
 WIDTHS = {"attention": 144, "embedding": 40, "hidden": 80, "channels": [16, 24], "strides": [2, 2]}
@@ -98,6 +99,47 @@ def test_weights_are_used_where_they_lie(folder: Path, tmp_path: Path) -> None:
     session.close()
     gc.collect()
     assert str(path) not in Path("/proc/self/maps").read_text()
+
+
+class Stepwise:
+    """A session that only ``run`` can be asked of."""
+
+    def __init__(self, session: Session) -> None:
+        self.run, self.close = session.run, session.close
+        self.backend, self.inputs, self.outputs = session.backend, session.inputs, session.outputs
+
+
+@pytest.mark.parametrize("rows", [1, 6])
+def test_captions_are_those_of_single_steps(folder: Path, tmp_path: Path, rows: int) -> None:
+    tensors, given = load_file(folder / "all.safetensors"), feeds(rows)
+    vocab = Vocab((*SPECIAL, *(f"w{i}" for i in range(WORDS - len(SPECIAL)))))
+    start = np.asfortranarray(given["features"]), given["h_in"], given["c_in"]
+    lengths = set()
+    for likely in (-9.0, *np.linspace(0, 1, 13), 9.0):
+        tensors["logits.bias"][EOS] = likely
+        save_file(tensors, tmp_path / "x.safetensors")
+        session = open_session(tmp_path / "x.safetensors")
+        found = greedy(session, *start, vocab, 9)
+        assert found == greedy(Stepwise(session), *start, vocab, 9)
+        lengths |= {len(one.ids) for one in found}
+        session.close()
+    assert {0, 9} <= lengths
+    assert rows == 1 or len(lengths) > 2  # not only at once or never
+
+
+def test_wrong_starts_are_named(folder: Path) -> None:
+    session, given = open_session(folder / "all.safetensors"), feeds(2)
+    vocab = Vocab((*SPECIAL, *(f"w{i}" for i in range(WORDS - len(SPECIAL)))))
+    features, h, c = given["features"], given["h_in"], given["c_in"]
+    with pytest.raises(BundleError, match=r"\[lstm_greedy\] h must be") as caught:
+        greedy(session, features, h.astype(float), c, vocab, 3)
+    assert caught.value.code == "E413"
+    with pytest.raises(BundleError, match=r"finite logits"):
+        greedy(session, features, h * np.float32(np.nan), c, vocab, 3)
+    assert greedy(session, features[:0], h[:0], c[:0], vocab, 3) == []
+    session.close()
+    with pytest.raises(RuntimeError, match=r"was closed"):
+        greedy(session, features, h, c, vocab, 3)
 
 
 def test_wrong_inputs_are_named(folder: Path) -> None:
