@@ -40,7 +40,9 @@ def add(subparsers: Any) -> None:
         choices=("fail", "skip"),
         help="what to do about samples that cannot be read: data.on_bad_sample",
     )
-    parser.add_argument("--minutes", type=float, help="end within this time: train.minutes")
+    parser.add_argument(
+        "--minutes", type=float, help="end within this time, each fold of its own: train.minutes"
+    )
     parser.add_argument("--seed", type=int, help="of first weights and order: seed")
     parser.add_argument("--force", action="store_true", help="replace a run that is there")
     parser.add_argument(

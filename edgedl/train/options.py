@@ -16,7 +16,8 @@ class TrainOptions:
     Attributes:
         epochs: Length in passes over the data, e.g. 7.5; either this or ``steps``.
         steps: Length in optimiser steps.
-        minutes: Wall-clock budget; the schedule is then completed in fewer steps. 0: none.
+        minutes: Wall-clock budget, of each fold; the schedule is then completed in fewer steps.
+            0: none.
         batch: Samples per step.
         clip: Largest norm of the gradient. 0: any.
         ema: Decay of the running mean of the weights that is measured and kept. 0: none.
@@ -28,7 +29,8 @@ class TrainOptions:
         keep: The weights of the ``best`` validation, or the ``last``.
         early_stop: End after so many validations without a better score. 0: never.
         checkpoint_s: Seconds between checkpoints.
-        folds: Train so many times, another part of the training data held back each time. 0: once.
+        folds: Train so many times, another part of the training data held back each time, nothing
+            else for choosing; for classification of pictures. 0: once.
     """
 
     epochs: float = 0.0
