@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -77,13 +78,11 @@ class History:
         """Note the loss of step ``steps``.
 
         Raises:
-            DataError: E350 it is not a number.
+            DataError: E350 it is not a number, or infinite.
         """
-        if value != value:
-            msg = (
-                f"training failed at step {self.steps}: the loss is not a number; "
-                "lower optimizer.lr"
-            )
+        if not math.isfinite(value):
+            what = "not a number" if math.isnan(value) else "infinite"
+            msg = f"training failed at step {self.steps}: the loss is {what}; lower optimizer.lr"
             raise DataError("E350", msg)
         total, count = self.pending[0] + value, self.pending[1] + 1
         if count < 1 + self.steps // 100:

@@ -161,11 +161,16 @@ def test_auto_precision_leaves_the_weights_alone_and_says_what_it_measured():
     assert history.is_channels_last == best.endswith("last")
 
 
-def test_a_loss_that_is_not_a_number():
+@pytest.mark.parametrize(
+    ("factor", "text"),
+    [("nan", "not a number"), ("inf", "infinite"), ("-inf", "infinite")],
+)
+def test_a_loss_that_is_no_number_any_more(factor, text):
     task = Line()
-    task.loss = lambda network, batch: network(batch[0]).mean() * float("nan")
-    with pytest.raises(DataError, match=r"at step 1: the loss is not a .*; lower optimizer\.lr"):
-        fit(task, recipe())
+    task.loss = lambda network, batch: network(batch[0]).square().mean() * float(factor)
+    with pytest.raises(DataError, match=rf"step 1: the loss is {text}; lower optimizer\.lr") as err:
+        fit(task, recipe(steps=1))
+    assert err.value.code == "E350"
 
 
 def test_clipping_bounds_the_step():
