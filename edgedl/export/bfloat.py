@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from edgedl.export.order import read_by, sort_nodes
+from edgedl.export.order import sort_nodes
+from edgedl.export.reads import read_by
 from edgedl.export.scaling import scaling_nodes
 from edgedl.export.tools import failing_as
 

@@ -19,6 +19,8 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
+from edgedl.export.reads import readers_of
+
 Array = npt.NDArray[Any]
 
 
@@ -36,10 +38,7 @@ def corrected_biases(
         Node to the name of its bias and the new values.
     """
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
-    readers: dict[str, int] = {}
-    for node in model.graph.node:
-        for name in node.input:
-            readers[name] = readers.get(name, 0) + 1
+    readers = readers_of(model.graph)
     corrected = {}
     for node in model.graph.node:
         if not _has_own_bias(node, tensors, readers) or node.input[0] not in means:

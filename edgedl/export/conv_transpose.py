@@ -9,6 +9,7 @@ the original.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
+
+from edgedl.export.reads import readers_of
 
 Array = npt.NDArray[Any]
 
@@ -29,17 +32,14 @@ def rewrite_conv_transposes(model: onnx.ModelProto) -> int:
     """
     graph = model.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
-    readers: dict[str, list[onnx.NodeProto]] = {}
-    for node in graph.node:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
-    outputs = {value.name for value in graph.output}
+    readers = readers_of(graph)
+    read_first = {node.input[0]: node for node in graph.node if node.input}
     count = 0
     for node in list(graph.node):
         plan = _plan(node, weights) if node.op_type == "ConvTranspose" else None
         if plan is None:
             continue
-        followers = _followers(node, readers, outputs, weights)
+        followers = _followers(node, readers, read_first, weights)
         _replace(graph, node, followers, plan, weights)
         count += 1
     if count:
@@ -119,19 +119,19 @@ def _kernel(weight: Array, axes: tuple[_Axis, _Axis]) -> Array:
 
 def _followers(
     node: onnx.NodeProto,
-    readers: dict[str, list[onnx.NodeProto]],
-    outputs: set[str],
+    readers: Counter[str],
+    read_first: dict[str, onnx.NodeProto],
     weights: dict[str, Any],
 ) -> list[onnx.NodeProto]:
     """Return the normalisation and the ReLU behind a node, if nothing else reads between them."""
     found: list[onnx.NodeProto] = []
     for kind in ("BatchNormalization", "Relu"):
         last = found[-1] if found else node
-        after = readers.get(last.output[0], [])
-        if last.output[0] in outputs or len(after) != 1 or after[0].op_type != kind:
+        after = read_first.get(last.output[0])
+        if after is None or readers[last.output[0]] > 1 or after.op_type != kind:
             continue
-        if all(name in weights for name in after[0].input[1:]):
-            found.append(after[0])
+        if all(name in weights for name in after.input[1:]):
+            found.append(after)
     return found
 
 
@@ -203,6 +203,6 @@ def _with_norm(
 
 
 def _drop_unused(graph: onnx.GraphProto) -> None:
-    used = {name for node in graph.node for name in node.input}
-    for tensor in [t for t in graph.initializer if t.name not in used]:
+    readers = readers_of(graph)
+    for tensor in [t for t in graph.initializer if not readers[t.name]]:
         graph.initializer.remove(tensor)

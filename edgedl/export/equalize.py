@@ -22,6 +22,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from edgedl.export.observe import run_with_outputs
+from edgedl.export.reads import readers_of
 
 if TYPE_CHECKING:
     from edgedl.export.replay import Feeds
@@ -78,12 +79,7 @@ def find_pairs(model: onnx.ModelProto) -> list[Pair]:
     """Return the pairs that can be scaled: nobody else reads their weights or what is between."""
     graph = model.graph
     made_by = {name: node for node in graph.node for name in node.output}
-    readers: dict[str, int] = {}
-    for node in graph.node:
-        for name in node.input:
-            readers[name] = readers.get(name, 0) + 1
-    for value in graph.output:
-        readers[value.name] = readers.get(value.name, 0) + 1
+    readers = readers_of(graph)
     weights = {t.name: list(t.dims) for t in graph.initializer}
     pairs = []
     for second in graph.node:
@@ -91,17 +87,23 @@ def find_pairs(model: onnx.ModelProto) -> list[Pair]:
             continue
         name = second.input[0]
         first = made_by.get(name)
-        passes = readers.get(name) == 1
-        while first is not None and passes and first.op_type in _BETWEEN:
-            if len([out for out in first.output if out]) > 1:
-                break
+        passes = readers[name] == 1
+        while first is not None and passes and _keeps_channels(first):
             name = first.input[0]
-            first, passes = made_by.get(name), readers.get(name) == 1
+            first, passes = made_by.get(name), readers[name] == 1
         if first is None or not passes or not _is_plain(first, weights, readers, reads_all=False):
             continue
         if _outputs(first, weights) == _inputs(second, weights):
             pairs.append(Pair(first, second, second.input[0]))
     return pairs
+
+
+def _keeps_channels(node: onnx.NodeProto) -> bool:
+    """Return whether a node may lie between: axis 1 stays what it is, and scaling goes through."""
+    if node.op_type not in _BETWEEN or len([out for out in node.output if out]) > 1:
+        return False
+    given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    return node.op_type != "Flatten" or given.get("axis", 1) == 1
 
 
 def _is_plain(
@@ -123,6 +125,8 @@ def _is_plain(
         return False
     if any(name not in weights or readers[name] > 1 for name in node.input[1:] if name):
         return False
+    if any(weights[name] != [_outputs(node, weights)] for name in node.input[2:] if name):
+        return False  # of a Gemm that adds something else to each row
     given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     if node.op_type == "Conv":
         return len(weights[node.input[1]]) == 4 and (given.get("group", 1) == 1 or not reads_all)

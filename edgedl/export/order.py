@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from edgedl.export.reads import read_by
+
 if TYPE_CHECKING:
-    from onnx import GraphProto, NodeProto
+    from onnx import GraphProto
 
 
 def sort_nodes(graph: GraphProto) -> None:
@@ -37,14 +39,3 @@ def sort_nodes(graph: GraphProto) -> None:
     ordered = [nodes[index] for index in order]
     del graph.node[:]
     graph.node.extend(ordered)
-
-
-def read_by(node: NodeProto) -> set[str]:
-    """Return the names a node and the graphs inside it read."""
-    names = set(node.input)
-    for attribute in node.attribute:
-        for inner in (attribute.g, *attribute.graphs):
-            for one in inner.node:
-                names |= read_by(one)
-            names |= {value.name for value in inner.output}
-    return names

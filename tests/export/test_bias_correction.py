@@ -116,6 +116,12 @@ def test_what_cannot_be_corrected_stays() -> None:
     bare = network()
     del bare.graph.node[0].input[2]
     assert list(corrected_biases(bare, means, 127)) == ["fc"]
+    inside = network()
+    value = helper.make_empty_tensor_value_info("v")
+    inner = helper.make_graph([helper.make_node("Abs", ["conv.b"], ["v"])], "in", [], [value])
+    choice = helper.make_node("If", ["is"], ["z"], then_branch=inner, else_branch=inner)
+    inside.graph.node.append(choice)
+    assert list(corrected_biases(inside, means, 127)) == ["fc"]
 
 
 def test_what_stays_in_float_keeps_its_bias() -> None:

@@ -108,3 +108,22 @@ def test_what_cannot_be_rewritten_stays(kernel: tuple[int, int], given: dict[str
     before = model.SerializeToString()
     assert rewrite_conv_transposes(model) == 0
     assert model.SerializeToString() == before
+
+
+def test_what_graphs_inside_nodes_read_is_left_for_them() -> None:
+    """A branch reads a weight, and what is between the convolution and its ReLU."""
+    model = model_of(weight((2, 2)), relu=True, strides=[2, 2])
+    gain = numpy_helper.from_array(np.full((1,), 3, np.float32), "gain")
+    model.graph.initializer.extend([gain, numpy_helper.from_array(np.array(True), "always")])
+    value = helper.make_tensor_value_info("v", 1, None)
+    inner = helper.make_graph([helper.make_node("Mul", ["y0", "gain"], ["v"])], "in", [], [value])
+    model.graph.node.append(
+        helper.make_node("If", ["always"], ["z"], then_branch=inner, else_branch=inner)
+    )
+    model.graph.output.append(helper.make_tensor_value_info("z", 1, [None] * 4))
+    x = RNG.normal(size=(2, 3, 5, 5)).astype(np.float32)
+    expected = ReferenceEvaluator(model).run(None, {"x": x})
+    assert rewrite_conv_transposes(model) == 1
+    onnx.checker.check_model(model)
+    for found, wanted in zip(ReferenceEvaluator(model).run(None, {"x": x}), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)

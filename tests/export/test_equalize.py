@@ -124,3 +124,52 @@ def test_weights_that_are_shared_are_left_alone(tmp_path) -> None:
             return self.a(torch.relu(self.a(x)))
 
     assert find_pairs(exported(Shared(), tmp_path)) == []
+
+
+def _pair(second: onnx.NodeProto, shapes: dict[str, list[int]], *others: onnx.NodeProto):
+    """Return a convolution, a ReLU, and what reads it; with random weights of these shapes."""
+    shapes = {"a.w": [4, 3, 3, 3], "a.b": [4], **shapes}
+    tensors = [
+        onnx.numpy_helper.from_array(RNG.normal(size=shape).astype(np.float32), name)
+        for name, shape in shapes.items()
+    ]
+    nodes = [
+        onnx.helper.make_node("Conv", ["x", "a.w", "a.b"], ["c"]),
+        onnx.helper.make_node("Relu", ["c"], ["r"]),
+        *others,
+        second,
+    ]
+    inputs = [onnx.helper.make_tensor_value_info("x", 1, [None, 3, None, None])]
+    outputs = [onnx.helper.make_empty_tensor_value_info(second.output[0])]
+    graph = onnx.helper.make_graph(nodes, "pair", inputs, outputs, tensors)
+    return onnx.helper.make_model(
+        graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8
+    )
+
+
+def _gemm_behind_flatten(axis: int, bias: list[int]) -> onnx.ModelProto:
+    flatten = onnx.helper.make_node("Flatten", ["r"], ["f"], axis=axis)
+    gemm = onnx.helper.make_node("Gemm", ["f", "b.w", "b.b"], ["y"], transB=1)
+    return _pair(gemm, {"b.w": [5, 4], "b.b": bias}, flatten)
+
+
+def test_axis_1_must_stay_the_channels() -> None:
+    assert len(find_pairs(_gemm_behind_flatten(1, [5]))) == 1
+    assert find_pairs(_gemm_behind_flatten(2, [5])) == []  # pictures of 2 x 2: 4 columns, too
+
+
+def test_what_a_gemm_adds_must_be_a_value_for_each_output() -> None:
+    assert find_pairs(_gemm_behind_flatten(1, [4, 5])) == []
+    assert find_pairs(_gemm_behind_flatten(1, [])) == []
+
+
+@pytest.mark.parametrize("read", ["r", "b.w"])
+def test_graphs_inside_nodes_read_too(read: str) -> None:
+    second = onnx.helper.make_node("Conv", ["r", "b.w"], ["y"])
+    assert len(find_pairs(_pair(second, {"b.w": [5, 4, 1, 1]}))) == 1
+    value = onnx.helper.make_empty_tensor_value_info("v")
+    inner = onnx.helper.make_graph(
+        [onnx.helper.make_node("Abs", [read], ["v"])], "inner", [], [value]
+    )
+    choice = onnx.helper.make_node("If", ["is"], ["z"], then_branch=inner, else_branch=inner)
+    assert find_pairs(_pair(second, {"b.w": [5, 4, 1, 1]}, choice)) == []
