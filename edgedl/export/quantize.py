@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,18 +33,19 @@ from edgedl.export.conv_transpose import rewrite_conv_transposes
 from edgedl.export.equalize import equalize
 from edgedl.export.observe import Histogram, observe
 from edgedl.export.order import sort_nodes
+from edgedl.export.products import (
+    CPU_PRODUCTS,
+    FOLLOWERS,
+    PRODUCTS,
+    as_it_runs,
+    followers,
+    with_ranges,
+)
 from edgedl.export.ranges import METHODS, Method, range_of
 from edgedl.export.tools import failing_as
 
 if TYPE_CHECKING:
     from edgedl.export.replay import Feeds
-
-PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-CPU_PRODUCTS = ("Conv", "Gemm", "MatMul")
-"""Those for which ONNX Runtime has int8 kernels on CPUs."""
-
-FOLLOWERS = ("Relu", "Clip")
-"""What stays in uint8 behind a product on a CPU."""
 
 LEAST_WEIGHTS = 16384
 """A smaller product with weights is not faster in int8 on a CPU: its input is quantised first."""
@@ -153,16 +153,12 @@ def recipes_for(
 
 def places(precision: str, prepared: Prepared) -> tuple[Place, ...]:
     """Return the products of a graph that a precision makes int8, in the graph's order."""
-    model = prepared.graph(precision)
-    products = [node for node in model.graph.node if node.op_type in PRODUCTS]
-    if precision == "int8-cpu":
-        products = [node for node in products if node.op_type in CPU_PRODUCTS]
+    graph = prepared.graph(precision).graph
     if prepared.finds_ranges_as_it_runs(precision):
-        weights = {tensor.name for tensor in model.graph.initializer}
-        small = set(_small(model, LEAST_WEIGHTS))
-        products = [n for n in products if n.name not in small and n.input[1] in weights]
-    names = [node.name for node in products]
-    return tuple((prepared.role, name) for name in names)
+        products = as_it_runs(graph, LEAST_WEIGHTS)
+    else:
+        products = with_ranges(graph, CPU_PRODUCTS if precision == "int8-cpu" else PRODUCTS)
+    return tuple((prepared.role, node.name) for node in products)
 
 
 def saturates(machine: Mapping[str, Any]) -> bool:
@@ -245,7 +241,7 @@ def int8_cpu(prepared: Prepared, out: Path, recipe: Recipe) -> None:
     Convolutions keep uint8 between them; what leaves the graph comes from a product in float.
     """
     model = _quantized(
-        prepared.for_cpu,
+        "int8-cpu",
         prepared,
         recipe,
         QuantType.QUInt8,
@@ -262,6 +258,7 @@ def int8_cpu_weights(prepared: Prepared, out: Path, recipe: Recipe, least_weight
     time and accuracy.
     """
     model = _copy(prepared.for_cpu)
+    products, in_float = as_it_runs(model.graph, least_weights), _in_float(prepared, recipe)
     del model.graph.value_info[:]  # a transposed weight keeps its old shape there
     with _quiet():
         quantize_dynamic(
@@ -270,7 +267,7 @@ def int8_cpu_weights(prepared: Prepared, out: Path, recipe: Recipe, least_weight
             op_types_to_quantize=["MatMul", "Gemm"],
             weight_type=QuantType.QInt8,
             reduce_range=recipe.reduce_range,
-            nodes_to_exclude=_in_float(prepared, recipe) + _small(model, least_weights),
+            nodes_to_exclude=_left_alone(model.graph, {n.name for n in products} - in_float),
             extra_options={"MatMulConstBOnly": True},
         )
 
@@ -278,7 +275,7 @@ def int8_cpu_weights(prepared: Prepared, out: Path, recipe: Recipe, least_weight
 def int8_trt(prepared: Prepared, out: Path, recipe: Recipe) -> None:
     """Write a graph for TensorRT: symmetric S8S8, zero points 0, inputs of products only."""
     model = _quantized(
-        prepared.model,
+        "int8-trt",
         prepared,
         recipe,
         QuantType.QInt8,
@@ -286,17 +283,18 @@ def int8_trt(prepared: Prepared, out: Path, recipe: Recipe) -> None:
         {
             "ActivationSymmetric": True,
             "QuantizeBias": False,
+            "QDQDisableWeightAdjustForInt32Bias": True,
             "OpTypesToExcludeOutputQuantization": list(PRODUCTS),
         },
     )
-    _spare_others(model, set(_in_float(prepared, recipe)))
+    _spare_others(model, _chosen("int8-trt", prepared, recipe))
     raw = model.SerializeToString()
     onnx.checker.check_model(raw)
     out.write_bytes(raw)
 
 
 def _quantized(
-    model: onnx.ModelProto,
+    precision: str,
     prepared: Prepared,
     recipe: Recipe,
     kind: Any,
@@ -306,8 +304,8 @@ def _quantized(
     """Return the graph with Q/DQ pairs, by ONNX Runtime's writer and the ranges of ``recipe``.
 
     Args:
-        model: One of the graphs of ``prepared``; left as it is.
-        prepared: Its ranges.
+        precision: Whose graph of ``prepared`` it is; that is left as it is.
+        prepared: The graphs and their ranges.
         recipe: How ranges are chosen and what stays float.
         kind: Of activations.
         operators: What becomes int8.
@@ -318,9 +316,10 @@ def _quantized(
         name: TensorData(lowest=np.array(low, np.float32), highest=np.array(high, np.float32))
         for name, (low, high) in prepared.ranges(recipe.method).items()
     }
-    in_float = _in_float(prepared, recipe)
+    model = prepared.graph(precision)
+    left_alone = _left_alone(model.graph, _chosen(precision, prepared, recipe))
     corrected = _copy(model)
-    set_biases(corrected, prepared.biases(model, 64 if recipe.reduce_range else 127), in_float)
+    set_biases(corrected, prepared.biases(model, 64 if recipe.reduce_range else 127), left_alone)
     with _quiet():
         quantizer = QDQQuantizer(
             corrected,
@@ -330,7 +329,7 @@ def _quantized(
             activation_qType=kind,
             tensors_range=TensorsData(CalibrationMethod.MinMax, ranges),
             nodes_to_quantize=[],
-            nodes_to_exclude=in_float,
+            nodes_to_exclude=left_alone,
             op_types_to_quantize=operators,
             extra_options={"WeightSymmetric": True, **options},
         )
@@ -346,8 +345,8 @@ def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
     return made
 
 
-def _spare_others(model: onnx.ModelProto, in_float: set[str]) -> None:
-    """Give everything but the quantised products the float tensor back.
+def _spare_others(model: onnx.ModelProto, chosen: set[str]) -> None:
+    """Give everything but the products chosen for INT8 the float tensor back.
 
     The quantiser hands the rounded values of a product's input to all other readers of that
     tensor too, which loses accuracy and gains nothing. Not for uint8 graphs: there a Q/DQ pair
@@ -357,7 +356,7 @@ def _spare_others(model: onnx.ModelProto, in_float: set[str]) -> None:
     for node in model.graph.node:
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
             continue
-        if node.op_type in PRODUCTS and node.name not in in_float:
+        if node.name in chosen:
             continue
         for index, name in enumerate(node.input):
             dequantize = made_by.get(name)
@@ -368,24 +367,23 @@ def _spare_others(model: onnx.ModelProto, in_float: set[str]) -> None:
                 node.input[index] = quantize.input[0]
 
 
-def _in_float(prepared: Prepared, recipe: Recipe) -> list[str]:
-    """Return the names of the nodes that stay float.
+def _chosen(precision: str, prepared: Prepared, recipe: Recipe) -> set[str]:
+    return {name for _role, name in places(precision, prepared)} - _in_float(prepared, recipe)
+
+
+def _in_float(prepared: Prepared, recipe: Recipe) -> set[str]:
+    return {name for role, name in recipe.in_float if role == prepared.role}
+
+
+def _left_alone(graph: onnx.GraphProto, chosen: set[str]) -> list[str]:
+    """Return the names of the other products, and of what must stay behind any of them.
 
     The quantiser makes a MatMul of each Gemm before it looks at names, hence the second spelling.
     """
-    names = [name for role, name in recipe.in_float if role == prepared.role]
+    may_go = chosen.union(node.name for node in followers(graph))
+    kinds = (*PRODUCTS, *FOLLOWERS)
+    names = [n.name for n in graph.node if n.op_type in kinds and n.name not in may_go]
     return [name + suffix for name in names for suffix in ("", "_MatMul")]
-
-
-def _small(model: onnx.ModelProto, least_weights: int) -> list[str]:
-    """Return the names of the products with fewer weights, in both spellings."""
-    sizes = {tensor.name: math.prod(tensor.dims) for tensor in model.graph.initializer}
-    return [
-        node.name + suffix
-        for node in model.graph.node
-        if node.op_type in PRODUCTS and max(sizes.get(i, 0) for i in node.input) < least_weights
-        for suffix in ("", "_MatMul")
-    ]
 
 
 @contextlib.contextmanager

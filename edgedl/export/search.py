@@ -88,9 +88,9 @@ def quantize(job: Job, precision: str) -> Search:
         BundleError: E445 there is nothing to quantise.
     """
     if not any(places(precision, graph) for graph in job.prepared.values()):
-        why = "it has no convolution or matrix product outside of branches and loops"
+        why = "no convolution or matrix product outside of branches and loops can be so"
         if precision == "int8-cpu":
-            why = f"no product of the network has {LEAST_WEIGHTS} weights or more"
+            why = f"no product in float32 has {LEAST_WEIGHTS} weights or more"
         msg = f"{precision} has nothing to gain: {why}"
         raise BundleError("E445", msg)
     search = _Search(job, precision)
