@@ -148,7 +148,28 @@ def _read(
         if item.label not in labels:
             problems.add(item.where, f"mislabelled: class {item.label!r} is not in train")
     known = [item for item in items if item.label in labels]
-    return labels, image_folder.checked(known, labels, problems)
+    splits = image_folder.checked(known, labels, problems)
+    return _without_empty(labels, splits, problems)
+
+
+def _without_empty(
+    labels: tuple[str, ...], splits: Mapping[str, Pictures], problems: Problems
+) -> tuple[tuple[str, ...], Mapping[str, Pictures]]:
+    """Leave out classes of which no picture of train could be read: nothing would teach them."""
+    train = splits.get("train", splits.get(""))
+    if train is None or len(there := np.unique(train.labels)) == len(labels):
+        return labels, splits
+    kept = {}
+    for name, part in splits.items():
+        is_known = np.isin(part.labels, there)
+        for row in np.flatnonzero(~is_known):
+            why = f"mislabelled: class {labels[part.labels[row]]!r} is not in train"
+            problems.add(part.names[int(row)], why)
+        if is_known.any():
+            some = part.take(np.flatnonzero(is_known))
+            numbers = np.searchsorted(there, some.labels)
+            kept[name] = Pictures(some.pictures, numbers.astype(np.int64), some.names)
+    return tuple(labels[number] for number in there), kept
 
 
 def _split(splits: Mapping[str, Pictures], options: PicturesOptions) -> dict[str, Pictures]:

@@ -255,6 +255,20 @@ def test_skip_uses_the_rest_and_logs(damaged, caplog):
     assert str(damaged / "train" / "cat" / "empty.png") in caplog.text
 
 
+def test_a_class_without_a_good_picture_is_left_out(tmp_path):
+    write_classes(tmp_path / "train", {"ant": 2, "bee": 2, "cow": 2})
+    write_classes(tmp_path / "test", {"ant": 1, "bee": 1, "cow": 1}, seed=100)
+    for file in (tmp_path / "train" / "bee").iterdir():
+        file.write_text("no picture")
+    with pytest.raises(DataError, match=r"3 bad samples \(2 × corrupt, 1 × mislabelled\)"):
+        opened(tmp_path)
+    data = opened(tmp_path, on_bad_sample="skip")
+    assert data.labels == ("ant", "cow")
+    assert data.splits["train"].labels.tolist() == [0, 0, 1, 1]
+    assert data.splits["test"].labels.tolist() == [0, 1]
+    assert data.facts["warnings"] == []
+
+
 def test_bad_files_of_idx_are_told_all_together(tmp_path):
     write_quarters(tmp_path, train=8, test=8)
     (tmp_path / "train-labels-idx1-ubyte.gz").unlink()
