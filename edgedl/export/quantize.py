@@ -393,7 +393,7 @@ def _quiet() -> Iterator[None]:
     quiet = _NoAdvice()
     root.addFilter(quiet)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
             yield
     finally:
         root.removeFilter(quiet)

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from edgedl.export.replay import Feeds
 
 
+ALL = 1e6
+"""The error of a graph that answers with NaN or infinity; a manifest holds finite numbers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Layer:
     """What INT8 does to one product when all others stay in float.
@@ -84,7 +88,7 @@ def output_error(session: Session, feeds: Sequence[Feeds], expected: Sequence[Fe
         expected: The outputs of the float graph.
 
     Returns:
-        Of several outputs the largest.
+        Of several outputs the largest; at most ``ALL``.
     """
     lost: dict[str, float] = {}
     whole: dict[str, float] = {}
@@ -93,7 +97,8 @@ def output_error(session: Session, feeds: Sequence[Feeds], expected: Sequence[Fe
             difference = value.astype(np.float64) - wanted[name]
             lost[name] = lost.get(name, 0.0) + float(np.sum(difference**2))
             whole[name] = whole.get(name, 0.0) + float(np.sum(np.square(wanted[name], dtype=float)))
-    return max(math.sqrt(lost[name] / (whole[name] or 1.0)) for name in lost)
+    errors = [math.sqrt(lost[name] / (whole[name] or 1.0)) for name in lost]
+    return max(min(error, ALL) if math.isfinite(error) else ALL for error in errors)
 
 
 def _layer(precision: str, prepared: Prepared, place: Place, error: float) -> Layer:

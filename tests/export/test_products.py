@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgedl.export.products import as_it_runs, followers, with_ranges
 from edgedl.export.quantize import Recipe, places, prepare, write_int8
-from edgedl.export.sensitivity import output_error
+from edgedl.export.sensitivity import ALL, output_error
 from edgedl.runtime.session import open_session
 
 RNG = np.random.default_rng(3)
@@ -126,6 +126,15 @@ def test_the_same_is_computed(make: Any, precision: str, tmp_path: Path) -> None
     write_int8(precision, prepared, tmp_path / "int8.onnx", Recipe())
     fp32, int8 = (open_session(tmp_path / f"{name}.onnx") for name in ("fp32", "int8"))
     assert output_error(int8, FEEDS, [fp32.run(one) for one in FEEDS]) < 0.02
+
+
+def test_the_error_of_what_is_no_number_is_a_finite_one() -> None:
+    fp32 = open_session(gemm((8,)).SerializeToString())
+    lost = open_session(gemm(np.array([np.nan, *[0] * 7], np.float32)).SerializeToString())
+    expected = [fp32.run(one) for one in FEEDS]
+    assert output_error(lost, FEEDS, expected) == ALL
+    far = open_session(gemm(np.full(8, 1e30, np.float32)).SerializeToString())
+    assert output_error(far, FEEDS, expected) == ALL
 
 
 def names(nodes: Sequence[onnx.NodeProto]) -> list[str]:
