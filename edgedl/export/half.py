@@ -46,8 +46,8 @@ def to_half(
         Weights and tensors with values beyond fp16's range, to the largest magnitude of each.
 
     Raises:
-        BundleError: E417 such values are everywhere, so that no product would be in fp16, E446 the
-            graph cannot be converted.
+        BundleError: E417 such values are everywhere, so that no product would be in fp16, E445
+            nothing is float32, E446 the graph cannot be converted.
     """
     with failing_as(f"inferring the shapes of {source.name}"):
         model = onnx.shape_inference.infer_shapes(onnx.load(source))
@@ -57,6 +57,9 @@ def to_half(
     weights = {tensor.name for tensor in model.graph.initializer}
     for value in [value for value in model.graph.value_info if value.name in weights]:
         model.graph.value_info.remove(value)  # the converter would cast those that stay fp32
+    if _FLOAT not in _kinds(model.graph).values():
+        msg = "fp16 has nothing to gain: nothing in the network is float32"
+        raise BundleError("E445", msg)
     too_large = _too_large(model, kept, feeds)
     kept |= {n.name for n in model.graph.node if not too_large.keys().isdisjoint(_ends(n))}
     if too_large and not any(
@@ -102,11 +105,10 @@ def _largest(model: Any, names: set[str], feeds: Sequence[Feeds]) -> dict[str, f
     """Return the largest magnitude over all feeds of the float tensors of these names, in order."""
     order = [value.name for value in model.graph.input]
     order += [name for node in model.graph.node for name in node.output]
-    kinds = {
-        value.name: value.type.tensor_type.elem_type
-        for value in (*model.graph.input, *model.graph.value_info, *model.graph.output)
-    }
+    kinds = _kinds(model.graph)
     watched = [name for name in order if name in names and kinds.get(name) == _FLOAT]
+    if not watched:
+        return {}
     watching = onnx.ModelProto()
     watching.CopyFrom(model)
     graph = watching.graph
@@ -125,6 +127,12 @@ def _largest(model: Any, names: set[str], feeds: Sequence[Feeds]) -> dict[str, f
         name: max((float(one[f"max_{index}"]) for one in found), default=0.0)
         for index, name in enumerate(watched)
     }
+
+
+def _kinds(graph: Any) -> dict[str, int]:
+    """Return tensor to element type, but of weights."""
+    values = (*graph.input, *graph.value_info, *graph.output)
+    return {value.name: value.type.tensor_type.elem_type for value in values}
 
 
 def _undo_rounding(graph: Any, before: set[str]) -> None:

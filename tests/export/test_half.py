@@ -122,3 +122,19 @@ def test_nothing_is_rounded_around_what_stays_fp32(series: Any, tmp_path: Path) 
     halved = {w.name for w in graph.initializer if w.data_type == HALF}
     assert halved.isdisjoint({"input_mean", "input_std", "output_mean", "output_std"})
     assert halved
+
+
+def test_nothing_in_float32(tmp_path: Path) -> None:
+    make = onnx.helper.make_node
+    sides = [
+        [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.DOUBLE, ["N", 4])]
+        for name in ("x", "y")
+    ]
+    graph = onnx.helper.make_graph([make("Relu", ["x"], ["y"])], "tiny", *sides)
+    opset = [onnx.helper.make_opsetid("", 17)]
+    source, out = tmp_path / "a.onnx", tmp_path / "half.onnx"
+    onnx.save(onnx.helper.make_model(graph, ir_version=9, opset_imports=opset), source)
+    with pytest.raises(BundleError, match="nothing in the network is float32") as caught:
+        to_half(source, out, [{"x": np.ones((1, 4))}])
+    assert caught.value.code == "E445"
+    assert not out.exists()
