@@ -46,6 +46,14 @@ _DTYPES = {
     getattr(onnx.TensorProto, name)
     for name in ("FLOAT", "DOUBLE", "INT8", "UINT8", "INT32", "INT64", "BOOL")
 }
+_RANDOM = (
+    "Bernoulli",
+    "Multinomial",
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+)
 _HALVES = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
 
 
@@ -120,6 +128,7 @@ def clean(original: ModelProto, path: Path) -> ModelProto:
         made = _folded(model, path)
     _tidy(made)
     _flatten_biases(made.graph)
+    _make_outputs(made.graph)
     with failing_as(f"inferring the shapes of {path}"):
         made = onnx.shape_inference.infer_shapes(made)
     for value in (*made.graph.input, *made.graph.output):
@@ -220,6 +229,16 @@ def _check(model: ModelProto, path: Path) -> None:
             "outside"
         )
         raise BundleError("E452", msg)
+    if random := next((node.op_type for node in nodes if node.op_type in _RANDOM), None):
+        msg = (
+            f"{path} answers by chance ({random}), so no graph can be held against it; make the "
+            "random numbers an input"
+        )
+        raise _unfit(msg)
+    if model.graph.sparse_initializer:
+        name = model.graph.sparse_initializer[0].values.name
+        msg = f"{path} has sparse weights such as {name!r}; save it with dense ones"
+        raise _unfit(msg)
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in weights]
     if not inputs or not model.graph.output:
@@ -353,6 +372,16 @@ def _flatten_biases(graph: GraphProto) -> None:
     changed = {tensor.name for tensor in graph.initializer} & biases
     for value in [value for value in graph.value_info if value.name in changed]:
         graph.value_info.remove(value)
+
+
+def _make_outputs(graph: GraphProto) -> None:
+    """Let a node make each output that is a constant: what comes out as one cannot become fp16."""
+    outputs = {value.name for value in graph.output}
+    for tensor in [tensor for tensor in graph.initializer if tensor.name in outputs]:
+        name = tensor.name
+        tensor.name = f"{name}_constant"
+        node = onnx.helper.make_node("Identity", [tensor.name], [name], tensor.name)
+        graph.node.insert(0, node)
 
 
 def _name_sizes(value: ValueInfoProto) -> None:

@@ -25,6 +25,7 @@ from foreign_models import (  # noqa: E402
 from edgedl.bundle.onnx_bytes import scan_onnx  # noqa: E402
 from edgedl.errors import EdgedlError  # noqa: E402
 from edgedl.export.foreign import read_foreign  # noqa: E402
+from edgedl.export.half import to_half  # noqa: E402
 from edgedl.runtime.session import open_session  # noqa: E402
 
 X = np.random.default_rng(1).normal(0, 1, (2, 4)).astype(np.float32)
@@ -105,6 +106,21 @@ def test_a_wide_bias_becomes_one_axis(tmp_path: Path) -> None:
     assert (gemm.op_type, sizes[gemm.input[2]]) == ("Gemm", [3])
 
 
+def test_constants_that_come_out_are_made_by_nodes(tmp_path: Path) -> None:
+    nodes = [node("Add", ["a", "a"], ["k"]), node("Mul", ["k", "x"], ["y"])]
+    outputs = [info("y", 1, [2]), info("k", 1, [2])]
+    path = save(tmp_path / "m.onnx", nodes, [info("x", 1, [2])], outputs, {"a": np.float32([1, 2])})
+    cleaned = read_foreign(path).cleaned
+    assert {name for one in cleaned.graph.node for name in one.output} == {"y", "k"}
+    onnx.save(cleaned, path)
+    feeds: Any = {"x": np.float32([3, 5])}
+    to_half(path, tmp_path / "half.onnx", [feeds])
+    for file in (path, tmp_path / "half.onnx"):
+        found = open_session(file).run(feeds)
+        assert found["k"].tolist() == [2, 4]
+        assert found["y"].tolist() == [6, 20]
+
+
 def test_data_beside_the_model_is_taken_in(tmp_path: Path) -> None:
     path = with_data_beside(tmp_path / "m.onnx")
     raw = read_foreign(path).cleaned.SerializeToString()
@@ -151,6 +167,22 @@ def custom(path: Path) -> Path:
     return save(path, nodes, *sides, domains=("my.ops",))
 
 
+def noisy(path: Path) -> Path:
+    nodes = [node("RandomNormalLike", ["x"], ["r"]), node("Add", ["x", "r"], ["y"])]
+    return save(path, nodes, [info("x", 1, [2])], [info("y", 1, [2])])
+
+
+def sparse(path: Path) -> Path:
+    made = onnx.load(linear(path))
+    weight = made.graph.initializer.pop(0)
+    value = onnx.numpy_helper.from_array(np.float32([2]), weight.name)
+    where = onnx.numpy_helper.from_array(np.array([0]), f"{weight.name}_where")
+    tensor = onnx.helper.make_sparse_tensor(value, where, list(weight.dims))
+    made.graph.sparse_initializer.append(tensor)
+    onnx.save(made, path)
+    return path
+
+
 @pytest.mark.parametrize(
     ("make", "code", "text"),
     [
@@ -159,6 +191,8 @@ def custom(path: Path) -> Path:
         (half, "E451", "'x' is half precision; begin with the float32 model"),
         (words, "E451", "'x' holds string"),
         (quantised, "E451", "is quantised already (2 nodes such as QuantizeLinear)"),
+        (noisy, "E451", "answers by chance (RandomNormalLike)"),
+        (sparse, "E451", "has sparse weights such as 'w'; save it with dense ones"),
         (custom, "E452", "my.ops::Blur (1), Swirl (1)"),
     ],
 )
