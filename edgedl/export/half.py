@@ -76,6 +76,7 @@ def to_half(
         half = convert_float_to_float16(
             model, keep_io_types=True, disable_shape_infer=True, node_block_list=sorted(kept)
         )
+        _drop_copies(half.graph, before)
         _undo_rounding(half.graph, before)
         sort_nodes(half.graph)  # the casts of the inputs were appended at the end
         onnx.checker.check_model(half)
@@ -133,6 +134,15 @@ def _kinds(graph: Any) -> dict[str, int]:
     """Return tensor to element type, but of weights."""
     values = (*graph.input, *graph.value_info, *graph.output)
     return {value.name: value.type.tensor_type.elem_type for value in values}
+
+
+def _drop_copies(graph: Any, before: set[str]) -> None:
+    """Drop the second of two casts of a tensor: the converter writes it where x · x is fp32."""
+    made: set[str] = set()
+    for node in [node for node in graph.node if node.name not in before]:
+        if made.issuperset(node.output):
+            graph.node.remove(node)
+        made.update(node.output)
 
 
 def _undo_rounding(graph: Any, before: set[str]) -> None:

@@ -138,3 +138,26 @@ def test_nothing_in_float32(tmp_path: Path) -> None:
         to_half(source, out, [{"x": np.ones((1, 4))}])
     assert caught.value.code == "E445"
     assert not out.exists()
+
+
+def test_a_large_square_stays_fp32(tmp_path: Path) -> None:
+    make = onnx.helper.make_node
+    nodes = [
+        make("MatMul", ["x", "w"], ["h"]),
+        make("Mul", ["h", "h"], ["square"]),
+        make("ReduceSum", ["square"], ["sum"]),
+        make("Sqrt", ["sum"], ["length"]),
+        make("Div", ["h", "length"], ["y"]),
+    ]
+    sides = [
+        [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 4])]
+        for name in ("x", "y")
+    ]
+    weight = onnx.numpy_helper.from_array(np.eye(4, dtype=np.float32), "w")
+    graph = onnx.helper.make_graph(nodes, "norm", *sides, [weight])
+    opset = [onnx.helper.make_opsetid("", 17)]
+    source, out = tmp_path / "a.onnx", tmp_path / "half.onnx"
+    onnx.save(onnx.helper.make_model(graph, ir_version=9, opset_imports=opset), source)
+    feeds: Any = {"x": np.float32([[300, 400, 0, 0]])}
+    assert list(to_half(source, out, [feeds])) == ["square", "sum"]
+    np.testing.assert_allclose(open_session(out).run(feeds)["y"], [[0.6, 0.8, 0, 0]], rtol=1e-3)
