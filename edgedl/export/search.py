@@ -90,7 +90,7 @@ def quantize(job: Job, precision: str) -> Search:
     if not any(places(precision, graph) for graph in job.prepared.values()):
         why = "no convolution or matrix product outside of branches and loops can be so"
         if precision == "int8-cpu":
-            why = f"no product in float32 has {LEAST_WEIGHTS} weights or more"
+            why = f"no product that can be so has {LEAST_WEIGHTS} weights or more"
         msg = f"{precision} has nothing to gain: {why}"
         raise BundleError("E445", msg)
     search = _Search(job, precision)

@@ -210,7 +210,7 @@ def test_products_too_small_to_gain_by_int8_are_told(
     monkeypatch.setattr(search, "places", lambda precision, _graph: ("x",) * (precision[5] == "t"))
     made = export(sound.path, tmp_path / "x.edge", OPTIONS).manifest
     assert [r.precision for r in made.refused] == ["int8-cpu"]
-    assert "no product in float32 has 16384 weights or more" in made.refused[0].reason
+    assert "no product that can be so has 16384 weights or more" in made.refused[0].reason
     options = dataclasses.replace(OPTIONS, precision="int8")
     with pytest.raises(BundleError, match="nothing to gain") as caught:
         export(sound.path, tmp_path / "y.edge", options)
