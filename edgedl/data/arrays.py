@@ -39,7 +39,10 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         msg = f"{path} cannot be read: {err.strerror or 'it is damaged'}"
         raise DataError("E356", msg) from err
     except (ValueError, EOFError, KeyError, zipfile.BadZipFile) as err:
-        msg = f"{path} is no file of arrays: {' '.join(str(err).split())}"
+        why = " ".join(str(err).split())
+        if "pickle" in why:  # NumPy says how to read them all the same
+            why = "it holds something else, or Python objects, which are not read"
+        msg = f"{path} is no file of arrays: {why}; write it with numpy.save or numpy.savez"
         raise DataError("E355", msg) from err
     for name, array in arrays.items():
         if array.dtype.kind not in "fiub":

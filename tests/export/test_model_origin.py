@@ -277,7 +277,10 @@ def test_notes_that_do_not_fit(tmp_path: Path, text: str, code: str, match: str)
         ({"x": np.zeros((2, 5))}, r"'x' \(N, 4\) float32 is expected; got \(1, 5\) float64"),
         ({"x": np.array(["a"])}, "holds <U1; numbers are expected"),
         ({"x": np.full((2, 4), np.nan)}, "holds NaN or infinity"),
-        ({"x": np.array([{}], object)}, "is no file of arrays"),
+        (
+            {"x": np.array([{}], object)},
+            "Python objects, which are not read; write it with numpy.save",
+        ),
     ],
 )
 def test_samples_that_do_not_fit(tmp_path: Path, arrays: Any, match: str) -> None:
