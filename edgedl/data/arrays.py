@@ -39,10 +39,7 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         msg = f"{path} cannot be read: {err.strerror or 'it is damaged'}"
         raise DataError("E356", msg) from err
     except (ValueError, EOFError, KeyError, zipfile.BadZipFile) as err:
-        why = " ".join(str(err).split())
-        if "pickle" in why:  # NumPy says how to read them all the same
-            why = "it holds something else, or Python objects, which are not read"
-        msg = f"{path} is no file of arrays: {why}; write it with numpy.save or numpy.savez"
+        msg = f"{path} is no file of arrays: {_why(err)}; write it with numpy.save or numpy.savez"
         raise DataError("E355", msg) from err
     for name, array in arrays.items():
         if array.dtype.kind not in "fiub":
@@ -55,3 +52,10 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         msg = f"{path} holds no array"
         raise DataError("E355", msg)
     return arrays
+
+
+def _why(err: Exception) -> str:
+    """Return what NumPy says, but for its advice to unpickle what it does not know."""
+    text = " ".join(str(err).split())
+    is_advice = "pickle" in text
+    return "it holds something else, or Python objects, which are not read" if is_advice else text
