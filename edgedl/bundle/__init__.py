@@ -269,12 +269,14 @@ def _list(path: Path) -> dict[str, int]:
         found = "it does not exist"
         if Path(f"{path}.unfinished").is_dir():
             found += f"; to go on with the training of a run: edgedl train --out {path} --resume"
+    elif path.suffix.lower() in (".onnx", ".pt2") and path.is_file():
+        found = f"it is a model; make a bundle of it: edgedl export {path} --out {path.stem}.edge"
     elif not path.is_dir():
         found = f"it is a file of {path.stat().st_size} bytes, not a folder or a packed bundle"
     elif (path / MANIFEST).exists():
         return dict(_walk(path))
     elif (path / "model.json").is_file():
-        found = f"it is a run; make a bundle of it: edgedl export {path}"
+        found = f"it is a run; make a bundle of it: edgedl export {path} --out {path.name}.edge"
     else:
         found = _missing([item.name for item in path.iterdir()])
     msg = f"{path} is not a bundle: {found}"

@@ -132,9 +132,12 @@ def _explain_missing(path: Path) -> None:
     if unfinished(out).is_dir():
         msg = f"the training of {out} has not ended; go on: edgedl train --out {out} --resume"
         raise BundleError("E435", msg)
+    if (path / "manifest.json").is_file():
+        msg = f"{path} is not a run, but a bundle; give the run or the model that it was made of"
+        raise BundleError("E400", msg)
     msg = (
         f"{path} is not a run: model.json is missing; make one: "
-        f"edgedl train scenes-captioner --out {path}"
+        f"edgedl train scenes-captioner --out {'run' if path.exists() else path}"
     )
     raise BundleError("E400", msg)
 

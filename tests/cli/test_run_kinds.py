@@ -372,7 +372,13 @@ def test_a_file_that_cannot_be_written(
 
 @pytest.mark.parametrize(
     ("path", "text"),
-    [("no.edge", "does not exist"), ("x.txt", "it is a file of 4 bytes"), (".", "is missing")],
+    [
+        ("no.edge", "does not exist"),
+        ("x.txt", "it is a file of 4 bytes"),
+        (".", "is missing"),
+        ("x.onnx", "it is a model; make a bundle of it: edgedl export x.onnx --out x.edge"),
+        ("made", "it is a run; make a bundle of it: edgedl export made --out made.edge"),
+    ],
 )
 def test_what_is_no_bundle(
     path: str,
@@ -382,7 +388,10 @@ def test_what_is_no_bundle(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "x.txt").write_text("red\n")
+    for name in ("x.txt", "x.onnx"):
+        (tmp_path / name).write_text("red\n")
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "model.json").write_text("{}")
     assert main(["run", path, "red"]) == 4
     said = capsys.readouterr()
     assert said.out == ""

@@ -356,7 +356,11 @@ def test_interrupted_leaves_nothing(
 
 def test_not_a_run(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
-    with pytest.raises(BundleError, match="is not a run") as caught:
+    with pytest.raises(BundleError, match=r"is not a run.*--out run$") as caught:
+        export(tmp_path / "other", tmp_path / "x.edge", QUICK)
+    assert caught.value.code == "E400"
+    (tmp_path / "other" / "manifest.json").write_text("{}")
+    with pytest.raises(BundleError, match="is not a run, but a bundle; give the run") as caught:
         export(tmp_path / "other", tmp_path / "x.edge", QUICK)
     assert caught.value.code == "E400"
     assert not (tmp_path / "x.edge").exists()
