@@ -32,11 +32,12 @@ def read_program(raw: bytes, path: Path) -> ExportedProgram:
     """Read a saved ``torch.export`` program.
 
     Raises:
-        BundleError: E410 it is none, E450 it holds pickles or compiled code.
+        BundleError: E410 it is none, E450 it holds pickles or compiled code, E451 it was exported
+            in training mode.
     """
     try:
         _check_program(raw, path)
-        return torch.export.load(io.BytesIO(raw))
+        program = torch.export.load(io.BytesIO(raw))
     except BundleError:
         raise
     except Exception as err:
@@ -45,6 +46,24 @@ def read_program(raw: bytes, path: Path) -> ExportedProgram:
             "it with torch.export.save"
         )
         raise BundleError("E410", msg) from err
+    if trained := next(_in_training(program), None):
+        msg = f"{path} was exported in training mode ({trained}); call network.eval() before"
+        raise BundleError("E451", msg)
+    return program
+
+
+def _in_training(program: ExportedProgram) -> Iterator[str]:
+    """Yield the operators that do something else in training: dropout, norms of the batch's own."""
+    for module in program.graph_module.modules():
+        for node in getattr(getattr(module, "graph", None), "nodes", ()):
+            schema: Any = getattr(node.target, "_schema", None)
+            if schema is None:
+                continue
+            names = [argument.name for argument in schema.arguments]
+            given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
+            is_training = given.get("train") is True or given.get("training") is True
+            if is_training and given.get("p", given.get("dropout", 1)) != 0:
+                yield str(schema.name)
 
 
 def onnx_of(program: ExportedProgram, path: Path) -> ModelProto:

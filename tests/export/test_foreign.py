@@ -258,6 +258,26 @@ def test_a_program_of_torch(program: Path) -> None:
         np.testing.assert_allclose(found, np.maximum(x @ W, 0) + 1, rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("layer", "found"),
+    [
+        (torch.nn.Dropout(0.5), "aten::dropout"),
+        (torch.nn.BatchNorm1d(4), "aten::batch_norm"),
+        (torch.nn.Dropout(0), ""),
+    ],
+)
+def test_a_program_in_training_mode(tmp_path: Path, layer: torch.nn.Module, found: str) -> None:
+    made = torch.export.export(torch.nn.Sequential(layer), (torch.from_numpy(X),))
+    torch.export.save(made, tmp_path / "m.pt2")
+    if not found:
+        assert read_foreign(tmp_path / "m.pt2").program is not None
+        return
+    with pytest.raises(EdgedlError, match=rf"training mode \({found}\); call network.eval") as err:
+        read_foreign(tmp_path / "m.pt2")
+    assert err.value.code == "E451"
+
+
 def rewritten(source: Path, out: Path, name: str, raw: bytes) -> Path:
     """Copy a program with one member exchanged or added."""
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(out, "w") as new:
