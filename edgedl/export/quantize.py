@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 LEAST_WEIGHTS = 16384
 """A smaller product with weights is not faster in int8 on a CPU: its input is quantised first."""
 
+_TALKING = ("onnxruntime.quantization.shape_inference",)  # other modules use the root logger
 
 Array = npt.NDArray[Any]
 Place = tuple[str, str]
@@ -389,18 +390,20 @@ def _left_alone(graph: onnx.GraphProto, chosen: set[str]) -> list[str]:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep ONNX Runtime's quantiser from printing."""
-    root = logging.getLogger()
+    loggers = [logging.getLogger(name) for name in (None, *_TALKING)]
     quiet = _NoAdvice()
-    root.addFilter(quiet)
+    for logger in loggers:
+        logger.addFilter(quiet)
     try:
         with contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
             yield
     finally:
-        root.removeFilter(quiet)
+        for logger in loggers:
+            logger.removeFilter(quiet)
 
 
 class _NoAdvice(logging.Filter):
-    """Drops what the quantiser writes to the root logger: advice on steps we already took."""
+    """Drops what the quantiser logs: advice on steps we already took, traces of what it tried."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return "quant" not in record.pathname.lower()

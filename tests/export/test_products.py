@@ -9,6 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgedl.errors import BundleError
 from edgedl.export.products import as_it_runs, followers, with_ranges
 from edgedl.export.quantize import Recipe, places, prepare, write_int8
 from edgedl.export.sensitivity import ALL, output_error
@@ -135,6 +136,18 @@ def test_the_error_of_what_is_no_number_is_a_finite_one() -> None:
     assert output_error(lost, FEEDS, expected) == ALL
     far = open_session(gemm(np.full(8, 1e30, np.float32)).SerializeToString())
     assert output_error(far, FEEDS, expected) == ALL
+
+
+def test_tools_keep_their_traces_to_themselves(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = gemm((8,))
+    made.graph.node[1].input[0] = "nothing"
+    onnx.save(made, tmp_path / "broken.onnx")
+    with pytest.raises(BundleError) as caught:
+        prepare("model", tmp_path / "broken.onnx", FEEDS)
+    assert caught.value.code == "E446"
+    assert caplog.text == ""
 
 
 def names(nodes: Sequence[onnx.NodeProto]) -> list[str]:
