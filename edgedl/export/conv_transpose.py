@@ -154,6 +154,9 @@ def _replace(
         weight, bias = _with_norm(weight, bias, norms[0], weights)
     stride, end = axes[0].stride, (followers[-1] if followers else node).output[0]
     name = node.name or node.output[0]
+    taken = {t.name for t in graph.initializer}.union(*(one.output for one in graph.node))
+    while not taken.isdisjoint(f"{name}_{part}" for part in ("kernel", "bias", "phases", "relu")):
+        name += "_"
     tensors = {
         f"{name}_kernel": _kernel(weight, axes),
         f"{name}_bias": np.repeat(bias, stride * stride),

@@ -127,3 +127,18 @@ def test_what_graphs_inside_nodes_read_is_left_for_them() -> None:
     onnx.checker.check_model(model)
     for found, wanted in zip(ReferenceEvaluator(model).run(None, {"x": x}), expected, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_names_that_are_there_already_stay() -> None:
+    model = model_of(weight((2, 2)), relu=True, strides=[2, 2])
+    model.graph.initializer.append(numpy_helper.from_array(np.ones(4, np.float32), "up_bias"))
+    model.graph.node.append(helper.make_node("Abs", ["x"], ["up_phases"]))
+    model.graph.node.append(helper.make_node("Add", ["up_bias", "up_bias"], ["z"]))
+    model.graph.output.extend(
+        helper.make_tensor_value_info(name, 1, None) for name in ("up_phases", "z")
+    )
+    x = RNG.normal(size=(2, 3, 5, 5)).astype(np.float32)
+    expected = ReferenceEvaluator(model).run(None, {"x": x})
+    assert rewrite_conv_transposes(model) == 1
+    for found, wanted in zip(ReferenceEvaluator(model).run(None, {"x": x}), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
