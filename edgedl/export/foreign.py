@@ -26,7 +26,7 @@ from edgedl.bundle.onnx_bytes import scan_onnx
 from edgedl.deps import explain_missing
 from edgedl.errors import BundleError, IntegrityError
 from edgedl.export.graph_file import OPSET
-from edgedl.export.lint import MAX_IR
+from edgedl.export.lint import MAX_IR, lint
 from edgedl.export.tools import failing_as, one_line, pickled
 
 if TYPE_CHECKING:
@@ -234,6 +234,9 @@ def _check(model: ModelProto, path: Path) -> None:
             f"{path} answers by chance ({random}), so no graph can be held against it; make the "
             "random numbers an input"
         )
+        raise _unfit(msg)
+    if trained := next((f for f in lint(model, "cpu") if f.rule == "training-mode"), None):
+        msg = f"{path} has a part still in training: {trained}"
         raise _unfit(msg)
     if model.graph.sparse_initializer:
         name = model.graph.sparse_initializer[0].values.name

@@ -172,6 +172,12 @@ def noisy(path: Path) -> Path:
     return save(path, nodes, [info("x", 1, [2])], [info("y", 1, [2])])
 
 
+def trained(path: Path) -> Path:
+    nodes = [node("Dropout", ["x", "ratio", "is"], ["y"])]
+    weights = {"ratio": np.float32(0.5), "is": np.array(True)}
+    return save(path, nodes, [info("x", 1, [2])], [info("y", 1, [2])], weights)
+
+
 def sparse(path: Path) -> Path:
     made = onnx.load(linear(path))
     weight = made.graph.initializer.pop(0)
@@ -192,6 +198,7 @@ def sparse(path: Path) -> Path:
         (words, "E451", "'x' holds string"),
         (quantised, "E451", "is quantised already (2 nodes such as QuantizeLinear)"),
         (noisy, "E451", "answers by chance (RandomNormalLike)"),
+        (trained, "E451", "drops at random, as in training; export in evaluation mode"),
         (sparse, "E451", "has sparse weights such as 'w'; save it with dense ones"),
         (custom, "E452", "my.ops::Blur (1), Swirl (1)"),
     ],
