@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from edgedl.export.reads import read_inside
@@ -17,17 +18,21 @@ CPU_PRODUCTS = ("Conv", "Gemm", "MatMul")
 FOLLOWERS = ("Relu", "Clip")
 """What stays in uint8 behind a product on a CPU."""
 
+_LARGEST_BIAS = 1e37  # of a larger one the writer makes scales that are infinite
+
 
 def with_ranges(graph: GraphProto, kinds: Sequence[str]) -> list[NodeProto]:
     """Return the products that Q/DQ pairs can be put around, in the graph's order.
 
     Of float32; with weights that have one axis for the outputs; a Gemm that neither scales nor adds
-    anything but a value for each output, for the writer takes every Gemm for such a one.
+    anything but a value for each output, for the writer takes every Gemm for such a one; no biases
+    that are masks.
 
     Args:
         graph: Shapes and types inferred.
         kinds: Operators.
     """
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
     types, sizes = _types(graph), {t.name: list(t.dims) for t in graph.initializer}
     return [
         node
@@ -36,6 +41,7 @@ def with_ranges(graph: GraphProto, kinds: Sequence[str]) -> list[NodeProto]:
         and _is_float(node, types)
         and (node.op_type not in ("Gemm", "MatMul") or len(sizes.get(node.input[1], [0, 0])) == 2)
         and (node.op_type != "Gemm" or (_is_unscaled(node) and _adds_row(node, sizes)))
+        and not _adds_mask(node, tensors)
     ]
 
 
@@ -95,6 +101,12 @@ def _adds_row(gemm: NodeProto, sizes: Mapping[str, list[int]]) -> bool:
         return True
     columns = sizes[gemm.input[1]][0 if _given(gemm).get("transB") else 1]
     return sizes.get(gemm.input[2], [columns]) == [columns]
+
+
+def _adds_mask(node: NodeProto, tensors: Mapping[str, TensorProto]) -> bool:
+    """Return whether a product adds something that stands for minus infinity."""
+    biases = [tensors[name] for name in node.input[2:] if name in tensors]
+    return any(np.abs(numpy_helper.to_array(b)).max(initial=0) > _LARGEST_BIAS for b in biases)
 
 
 def _keeps_zero(clip: NodeProto, tensors: Mapping[str, TensorProto]) -> bool:

@@ -284,7 +284,6 @@ def int8_trt(prepared: Prepared, out: Path, recipe: Recipe) -> None:
         {
             "ActivationSymmetric": True,
             "QuantizeBias": False,
-            "QDQDisableWeightAdjustForInt32Bias": True,
             "OpTypesToExcludeOutputQuantization": list(PRODUCTS),
         },
     )

@@ -107,6 +107,22 @@ def products_of_stacks_and_vectors() -> onnx.ModelProto:
     )
 
 
+def test_biases_fit_where_onnx_runtime_rounds_them(tmp_path: Path) -> None:
+    """It makes int32 of the float biases of ``int8-trt`` graphs, too."""
+    model = gemm(np.linspace(-50, 50, 8, dtype=np.float32))
+    weight = model.graph.initializer[0]
+    small = numpy_helper.to_array(weight) * np.float32(1e-7)
+    weight.CopyFrom(numpy_helper.from_array(small, weight.name))
+    onnx.save(model, tmp_path / "fp32.onnx")
+    prepared = prepare("model", tmp_path / "fp32.onnx", FEEDS)
+    write_int8("int8-trt", prepared, tmp_path / "int8.onnx", Recipe())
+    fp32 = open_session(tmp_path / "fp32.onnx")
+    expected = [fp32.run(one) for one in FEEDS]
+    for in_float in (False, True):
+        int8 = open_session(tmp_path / "int8.onnx", in_float=in_float)
+        assert output_error(int8, FEEDS, expected) < 0.02
+
+
 @pytest.mark.parametrize("precision", ["int8-cpu", "int8-trt"])
 @pytest.mark.parametrize(
     "make",
@@ -156,7 +172,12 @@ def names(nodes: Sequence[onnx.NodeProto]) -> list[str]:
 
 def test_products_with_ranges() -> None:
     kinds = ("Conv", "Gemm", "MatMul")
-    for make in (scaled_gemm, gemm_with_many_rows, gemm_with_one_number):
+    for make in (
+        scaled_gemm,
+        gemm_with_many_rows,
+        gemm_with_one_number,
+        gemm_of_large_biases,
+    ):
         assert with_ranges(make().graph, kinds) == []
     assert names(with_ranges(products_of_stacks_and_vectors().graph, kinds)) == ["a"]
     assert names(with_ranges(gemm((8,)).graph, kinds)) == ["y"]
