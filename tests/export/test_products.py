@@ -109,10 +109,11 @@ def products_of_stacks_and_vectors() -> onnx.ModelProto:
 
 def test_biases_fit_where_onnx_runtime_rounds_them(tmp_path: Path) -> None:
     """It makes int32 of the float biases of ``int8-trt`` graphs, too."""
-    model = gemm(np.linspace(-50, 50, 8, dtype=np.float32))
-    weight = model.graph.initializer[0]
-    small = numpy_helper.to_array(weight) * np.float32(1e-7)
-    weight.CopyFrom(numpy_helper.from_array(small, weight.name))
+    small = RNG.normal(0, 1e-7, (4, 4, 3, 3)).astype(np.float32)
+    tensors = {"a.w": small, "a.b": np.linspace(-50, 50, 4, dtype=np.float32)}
+    relu = helper.make_node("Relu", ["a"], ["r"])
+    second = helper.make_node("Conv", ["r", "b.w"], ["y"])
+    model = model_of([CONV[0], relu, second], tensors | {"b.w": (4, 4, 1, 1)})
     onnx.save(model, tmp_path / "fp32.onnx")
     prepared = prepare("model", tmp_path / "fp32.onnx", FEEDS)
     write_int8("int8-trt", prepared, tmp_path / "int8.onnx", Recipe())
