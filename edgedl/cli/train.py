@@ -41,7 +41,7 @@ def add(subparsers: Any) -> None:
         help="what to do about samples that cannot be read: data.on_bad_sample",
     )
     parser.add_argument(
-        "--minutes", type=float, help="end within this time, each fold of its own: train.minutes"
+        "--minutes", type=float, help="end within this time, each fold by itself: train.minutes"
     )
     parser.add_argument("--seed", type=int, help="of first weights and order: seed")
     parser.add_argument("--force", action="store_true", help="replace a run that is there")
@@ -63,12 +63,12 @@ def run(args: argparse.Namespace) -> int:
     if args.recipe is None and not args.resume:
         msg = "name a recipe, e.g.: edgedl train scenes-captioner --out run"
         raise UsageError("E100", msg)
-    if args.dry_run:
-        return _dry_run(args, overrides)
     with explain_missing("training"):
         from edgedl.train import Stopped, train
         from edgedl.train.memory import keep_freed_memory
     keep_freed_memory()
+    if args.dry_run:
+        return _dry_run(args, overrides)
     try:
         with _progress() as progress:
             trained = train(
@@ -95,10 +95,8 @@ def _dry_run(args: argparse.Namespace, overrides: Mapping[str, Any]) -> int:
     if args.recipe is None or args.resume:
         msg = "--dry-run takes a recipe and no --resume"
         raise UsageError("E100", msg)
-    with explain_missing("training"):
-        from edgedl.train.dry_run import dry_run
-        from edgedl.train.memory import keep_freed_memory
-    keep_freed_memory()
+    from edgedl.train.dry_run import dry_run
+
     found = dry_run(args.recipe, overrides)
     lines = found.pop("lines")
     if args.json:

@@ -26,7 +26,7 @@ from edgedl.bundle.onnx_bytes import scan_onnx
 from edgedl.deps import explain_missing
 from edgedl.errors import BundleError, IntegrityError
 from edgedl.export.graph_file import OPSET
-from edgedl.export.lint import MAX_IR, lint
+from edgedl.export.lint import MAX_IR, part_in_training
 from edgedl.export.tools import failing_as, one_line, pickled
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ def _check(model: ModelProto, path: Path) -> None:
             "random numbers an input"
         )
         raise _unfit(msg)
-    if trained := next((f for f in lint(model, "cpu") if f.rule == "training-mode"), None):
+    if trained := part_in_training(model):
         msg = f"{path} has a part still in training: {trained}"
         raise _unfit(msg)
     if model.graph.sparse_initializer:

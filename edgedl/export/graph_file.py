@@ -12,7 +12,7 @@ import onnx
 
 from edgedl.bundle.manifest import PACKED
 from edgedl.errors import BundleError
-from edgedl.export.lint import MAX_IR, MAX_OPSET, lint
+from edgedl.export.lint import MAX_IR, MAX_OPSET, part_in_training
 from edgedl.spec import TensorSpec
 
 OPSET = 17
@@ -67,7 +67,7 @@ def check_graph(
         problem = f"opset {opset} and IR {model.ir_version}; at most {MAX_OPSET} and {MAX_IR} go"
     if "BatchNormalization" in facts.operators:
         problem = "a batch normalisation that was not folded; export in evaluation mode"
-    if trained := next((f for f in lint(model, "cpu") if f.rule == "training-mode"), None):
+    if trained := part_in_training(model):
         problem = f"a part still in training: {trained}"
     if any(t.data_location == onnx.TensorProto.EXTERNAL for t in model.graph.initializer):
         problem = "weights outside the file"

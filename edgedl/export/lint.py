@@ -110,6 +110,11 @@ def check(path: Path, target: Target, profiles: Sequence[Profile] = ()) -> None:
         raise BundleError("E448", msg)
 
 
+def part_in_training(model: onnx.ModelProto) -> Finding | None:
+    """Return the first node that computes as in training, None if there is none."""
+    return next((f for f in lint(model, "cpu") if f.rule == "training-mode"), None)
+
+
 def of_package(package: str, version: str) -> Target:
     """Return the target of a package of TensorRT: ``trt10`` of ``tensorrt`` 10.13."""
     if package == "tensorrt_rtx":
