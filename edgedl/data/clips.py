@@ -97,6 +97,11 @@ class Clips:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def take(self, rows: npt.NDArray[np.int64]) -> Clips:
+        """Return the clips of ``rows``; ``sha256`` stays that of all."""
+        names = tuple(self.names[row] for row in rows)
+        return Clips(lambda i: self.clip(int(rows[i])), self.labels[rows], names, self.sha256)
+
 
 @dataclass(frozen=True, slots=True)
 class ClipData:

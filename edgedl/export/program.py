@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
-import logging
-import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +15,7 @@ from torch.utils import _pytree as pytree
 
 from edgedl.errors import BundleError
 from edgedl.export.graph_file import OPSET
-from edgedl.export.tools import failing_as, one_line, pickled
+from edgedl.export.tools import failing_as, keeping_quiet, one_line, pickled
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -73,7 +70,7 @@ def onnx_of(program: ExportedProgram, path: Path) -> ModelProto:
         BundleError: E451 PyTorch cannot do that.
     """
     try:
-        with _quiet():
+        with keeping_quiet():
             made = torch.onnx.export(program, dynamo=True, opset_version=OPSET + 1, verbose=False)
             assert made is not None
             model: ModelProto = made.model_proto
@@ -157,16 +154,3 @@ class ProgramSession:
         ]
         given = [s.arg.value if isinstance(s.arg, ConstantArgument) else left.pop(0) for s in kinds]
         return pytree.tree_unflatten(given, self._program.call_spec.in_spec)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's prints and advice away from the user."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)

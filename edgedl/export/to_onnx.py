@@ -7,11 +7,7 @@ recurrent parts are single steps or unrolled over a fixed number of them.
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +18,7 @@ from torch import Tensor, nn
 
 from edgedl.export.graph_file import BATCH, OPSET, check_graph, graph_name
 from edgedl.export.shapes import try_shapes
+from edgedl.export.tools import keeping_quiet
 
 if TYPE_CHECKING:
     from edgedl.spec import TensorSpec
@@ -64,7 +61,7 @@ def _export(
     """
     inputs, outputs = wanted
     dynamic: Mapping[str, dict[int, str]] = {s.name: {0: BATCH} for s in (*inputs, *outputs)}
-    with _quiet(), torch.inference_mode():
+    with keeping_quiet(), torch.inference_mode():
         torch.onnx.export(
             module,
             feeds,
@@ -85,24 +82,10 @@ def _tidy(path: Path, outputs: Sequence[TensorSpec]) -> None:
     A traced ``chunk`` leaves Shape-Gather-Add-Div chains of small integers in the step, which
     would be computed again for every word. Inference then holds the sizes against the graph.
     """
-    with _quiet():
+    with keeping_quiet():
         model = optimizer.optimize(onnx.load(path))
     for value, spec in zip(model.graph.output, outputs, strict=True):
         for axis, size in zip(value.type.tensor_type.shape.dim, spec.shape, strict=True):
             if not axis.HasField("dim_value") and isinstance(size, int):
                 axis.dim_value = size
     onnx.save(onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True), path)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's deprecation notices and prints away from the user."""
-    log = logging.getLogger("torch.onnx")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        log.setLevel(level)

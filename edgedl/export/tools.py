@@ -1,8 +1,11 @@
-"""Errors around models: what tools raise, whose exceptions share no base, and what is a pickle."""
+"""Around tools for models: what they raise, whose exceptions share no base, and what they print."""
 
 from __future__ import annotations
 
 import contextlib
+import io
+import logging
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +31,19 @@ def failing_as(what: str) -> Iterator[None]:
     except Exception as err:
         msg = f"{what} failed, {type(err).__name__}: {one_line(err)}"
         raise BundleError("E446", msg) from err
+
+
+@contextlib.contextmanager
+def keeping_quiet() -> Iterator[None]:
+    """Keep prints, advice and deprecation notices of PyTorch's exporter away from the user."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
 
 
 def one_line(err: Exception) -> str:

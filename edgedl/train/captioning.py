@@ -125,7 +125,7 @@ class CaptioningRecipe(Recipe):
             msg = "model: size_hw is the image's; set image.size_hw"
             raise ConfigError("E203", msg)
         self.widths()
-        self.train.refuse(self.task, "class_weights")
+        self.train.refuse(self.task, "class_weights", "folds")
 
     def widths(self) -> CaptionerOptions:
         """Return ``[model]`` as the record the network is built from."""

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgedl.data.pictures import Pictures, PicturesOptions, open_pictures
+from edgedl.data.pictures import PicturesOptions, open_pictures
 from edgedl.errors import ConfigError, DataError
 from edgedl.models.blocks import ImageClassifier
 from edgedl.models.build import build, model_options, model_table
@@ -23,15 +22,16 @@ from edgedl.models.weights import load_backbone
 from edgedl.options import options_from
 from edgedl.spec import ImageSpec, ModelSpec
 from edgedl.train.augment import AugmentOptions, augment, mixup
+from edgedl.train.folds import Fold, split_fold
 from edgedl.train.losses import ClassLoss
-from edgedl.train.order import Order, rng
+from edgedl.train.order import Order
 from edgedl.train.pixels import ImageOptions, affine, image_spec, normalising, resized
 from edgedl.train.recipe import Recipe
 from edgedl.train.score import accuracy
 from edgedl.train.task import train_part
 
 if TYPE_CHECKING:
-    from edgedl.train.task import Batch, Fold
+    from edgedl.train.task import Batch
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,8 @@ class Classification:
             raise DataError("E352", msg)
         train, val = train_part(data.splits), data.splits.get("val")
         if fold is not None:
-            train, val = _fold(train, fold, recipe.data.seed)
+            learnt, held = split_fold(train.labels, fold, recipe.data.seed)
+            train, val = train.take(learnt), train.take(held)
         self._recipe, self.facts = recipe, data.facts
         image = image_spec(recipe.image, train.pictures)
         self.spec = ModelSpec(task="classification", image=image, labels=data.labels)
@@ -189,26 +190,6 @@ class Classification:
     def _normalized(self, pixels: Tensor) -> Tensor:
         """Return uint8 pixels as the ``Preprocessor`` would: each product and sum rounded once."""
         return pixels.float().mul_(self._gain).add_(self._bias)
-
-
-def _fold(train: Pictures, fold: Fold, seed: int) -> tuple[Pictures, Pictures]:
-    """Return ``train`` without, and only, its part ``fold.index``; classes are spread evenly.
-
-    Raises:
-        ConfigError: E205 a fold would be empty.
-    """
-    place = np.empty(len(train), np.int64)
-    for label in np.unique(train.labels):
-        rows = rng(seed, int(label)).permutation(np.flatnonzero(train.labels == label))
-        place[rows] = (np.arange(len(rows)) + label) % fold.count
-    if empty := set(range(fold.count)) - set(place.tolist()):
-        msg = (
-            f"train.folds is {fold.count}, but of {len(train)} pictures {len(empty)} folds get "
-            "none; set fewer"
-        )
-        raise ConfigError("E205", msg)
-    is_val = place == fold.index
-    return train.take(np.flatnonzero(~is_val)), train.take(np.flatnonzero(is_val))
 
 
 def _start_from(network: nn.Module, start: _Start) -> None:

@@ -16,6 +16,7 @@ from edgedl.errors import ConfigError
 from edgedl.models.build import build, model_table
 from edgedl.spec import ClipSpec, ImageSpec, ModelSpec
 from edgedl.train.augment import AugmentOptions, augment, jitter_time
+from edgedl.train.folds import Fold, split_fold
 from edgedl.train.losses import ClassLoss
 from edgedl.train.order import Order
 from edgedl.train.pixels import ImageOptions, affine, image_spec, normalising, resized
@@ -50,6 +51,9 @@ class ClipClassificationRecipe(Recipe):
 
     def __post_init__(self) -> None:
         Recipe.__post_init__(self)
+        if self.train.folds:  # each fold is held back in turn, nothing else for choosing
+            no_val = dataclasses.replace(self.data, val=0, val_part=0.0)
+            object.__setattr__(self, "data", no_val)
         network_options(self.model, "clip-classifier")
         self.image.check()
         if self.augment.mixup:
@@ -60,9 +64,12 @@ class ClipClassificationRecipe(Recipe):
 class ClipClassification:
     """The task: clips, their labels, and how well those are told."""
 
-    def __init__(self, recipe: ClipClassificationRecipe) -> None:
+    def __init__(self, recipe: ClipClassificationRecipe, fold: Fold | None = None) -> None:
         data = open_clips(recipe.data)
         train, val = train_part(data.splits), data.splits.get("val")
+        if fold is not None:
+            learnt, held = split_fold(train.labels, fold, recipe.data.seed)
+            train, val = train.take(learnt), train.take(held)
         self._recipe, self.facts = recipe, data.facts
         image = image_spec(_sized(recipe.image, train), list(train.clip(0)))
         self._clips, self._labels = _pixels(image, train), torch.from_numpy(train.labels)

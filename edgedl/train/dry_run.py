@@ -13,7 +13,7 @@ import torch
 from edgedl.models.summary import kept_bytes, summarize
 from edgedl.train.choose import choose_manner
 from edgedl.train.fit import Training, planned_steps
-from edgedl.train.task import Fold
+from edgedl.train.folds import Fold
 from edgedl.train.tasks import open_task, read_recipe
 from edgedl.train.torch_session import torch_sessions
 

@@ -15,15 +15,16 @@ from edgedl.errors import BundleError
 from edgedl.timing import machine_facts
 from edgedl.train.charts import curves
 from edgedl.train.fit import Report, fit
+from edgedl.train.folds import Fold
 from edgedl.train.measure import measure
 from edgedl.train.report import write_report
 from edgedl.train.run_folder import Run, to_toml, unfinished, write_run
-from edgedl.train.task import Fold, Task
 from edgedl.train.tasks import open_task, read_recipe
 
 if TYPE_CHECKING:
     from edgedl.train.history import History
     from edgedl.train.recipe import Recipe
+    from edgedl.train.task import Task
 
 
 @dataclass(frozen=True, slots=True)

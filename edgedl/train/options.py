@@ -30,7 +30,7 @@ class TrainOptions:
         early_stop: End after so many validations without a better score. 0: never.
         checkpoint_s: Seconds between checkpoints.
         folds: Train so many times, another part of the training data held back each time, nothing
-            else for choosing; for classification of pictures. 0: once.
+            else for choosing; for classification of pictures, clips and texts. 0: once.
     """
 
     epochs: float = 0.0

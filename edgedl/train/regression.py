@@ -40,7 +40,7 @@ class RegressionRecipe(Recipe):
     def __post_init__(self) -> None:
         Recipe.__post_init__(self)
         network_options(self.model, "regressor")
-        self.train.refuse(self.task, "label_smoothing", "class_weights")
+        self.train.refuse(self.task, "label_smoothing", "class_weights", "folds")
 
 
 class Regression:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from torch import Tensor, nn
@@ -15,14 +14,6 @@ if TYPE_CHECKING:
 
 Batch = tuple[Tensor, ...]
 Part = TypeVar("Part")
-
-
-@dataclass(frozen=True, slots=True)
-class Fold:
-    """Which part of the training data is held back for choosing: ``index`` of 0..``count`` - 1."""
-
-    index: int
-    count: int
 
 
 class Task(Protocol):

@@ -21,8 +21,9 @@ from edgedl.train import (
 from edgedl.train.recipe import override, recipe_table
 
 if TYPE_CHECKING:
+    from edgedl.train.folds import Fold
     from edgedl.train.recipe import Recipe
-    from edgedl.train.task import Fold, Task
+    from edgedl.train.task import Task
 
 
 def open_task(recipe: Recipe, fold: Fold | None = None) -> Task:
@@ -30,8 +31,8 @@ def open_task(recipe: Recipe, fold: Fold | None = None) -> Task:
 
     Args:
         recipe: Of one of the tasks.
-        fold: Which part of the training data is ``val``; only for tasks whose samples have no
-            order.
+        fold: Which part of the training data is ``val``; None for the tasks that refuse
+            ``train.folds``.
 
     Raises:
         ConfigError: A value of the recipe does not fit.
@@ -39,12 +40,7 @@ def open_task(recipe: Recipe, fold: Fold | None = None) -> Task:
     """
     torch.manual_seed(recipe.seed)
     _, task = _tasks()[recipe.task]
-    if fold is None:
-        return task(recipe)
-    if recipe.task != "classification":
-        msg = f"train.folds is for classification; got {recipe.task}: set train.folds = 0"
-        raise ConfigError("E205", msg)
-    return task(recipe, fold)
+    return task(recipe) if fold is None else task(recipe, fold)
 
 
 def recipe_class(task: object, where: str) -> type[Recipe]:

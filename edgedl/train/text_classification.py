@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +16,7 @@ from edgedl.models.build import build, model_table
 from edgedl.options import check_ranges
 from edgedl.spec import ModelSpec, TextSpec
 from edgedl.tokenizer import Tokenizer, build_vocab
+from edgedl.train.folds import Fold, split_fold
 from edgedl.train.losses import ClassLoss
 from edgedl.train.order import Order
 from edgedl.train.recipe import Recipe, network_options
@@ -74,14 +77,20 @@ class TextClassificationRecipe(Recipe):
     def __post_init__(self) -> None:
         Recipe.__post_init__(self)
         network_options(self.model, "text-classifier")
+        if self.train.folds:  # each fold is held back in turn, nothing else for choosing
+            object.__setattr__(self, "data", dataclasses.replace(self.data, val_part=0.0))
 
 
 class TextClassification:
     """The task: texts, their labels, and how well those are told."""
 
-    def __init__(self, recipe: TextClassificationRecipe) -> None:
+    def __init__(self, recipe: TextClassificationRecipe, fold: Fold | None = None) -> None:
         data, words = open_labelled_text(recipe.data), recipe.text
         train, val = train_part(data.splits), data.splits.get("val")
+        if fold is not None:
+            texts = np.array(train.texts, object)  # none is both learnt and held back
+            learnt, held = split_fold(train.labels, fold, recipe.data.seed, texts)
+            train, val = train.take(learnt), train.take(held)
         text = TextSpec(unit=words.unit, lower=words.lower, length=words.length)
         vocab = build_vocab(train.texts, text, words.min_count, words.max_size or None)
         self._recipe, self.facts = recipe, data.facts

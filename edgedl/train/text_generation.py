@@ -61,7 +61,7 @@ class TextGenerationRecipe(Recipe):
     def __post_init__(self) -> None:
         Recipe.__post_init__(self)
         network_options(self.model, "char-lm")
-        self.train.refuse(self.task, "label_smoothing", "class_weights")
+        self.train.refuse(self.task, "label_smoothing", "class_weights", "folds")
 
 
 class TextGeneration:

@@ -17,10 +17,10 @@ from edgedl.runtime.preprocess import Preprocessor
 from edgedl.train import Run, train
 from edgedl.train.augment import AugmentOptions
 from edgedl.train.classification import ImageOptions, image_spec
+from edgedl.train.folds import Fold
 from edgedl.train.history import History
 from edgedl.train.losses import ClassLoss
 from edgedl.train.options import TrainOptions
-from edgedl.train.task import Fold
 from edgedl.train.tasks import open_task, read_recipe
 
 TINY = {
@@ -193,7 +193,7 @@ def test_folds_part_the_training_data(folder):
 def test_more_folds_than_pictures(tmp_path):
     write_quarters(tmp_path, train=12, test=4)
     open_task(tiny(tmp_path, train__folds=6), Fold(0, 6))  # three of each class, the first in turn
-    with pytest.raises(ConfigError, match=r"train.folds is 13, but of 12 pictures 7 folds get"):
+    with pytest.raises(ConfigError, match=r"train.folds is 13, but of 12 samples 7 folds get"):
         open_task(tiny(tmp_path, train__folds=13), Fold(0, 13))
 
 

@@ -10,6 +10,7 @@ from edgedl.data.clips import ClipsOptions, open_clips
 from edgedl.errors import ConfigError
 from edgedl.runtime.preprocess import Preprocessor
 from edgedl.train import train
+from edgedl.train.folds import Fold
 from edgedl.train.tasks import open_task, read_recipe
 
 TINY = {
@@ -67,6 +68,17 @@ def test_learns_from_a_folder_of_videos(videos, tmp_path):
     assert run.spec.resize == "area"
     assert run.spec.pixel_format == "rgb8"
     assert run.metrics["test"]["accuracy"] == 1.0
+
+
+def test_folds_part_the_videos(videos):
+    recipe, held = tiny(data__path=str(videos), train__folds=4), []
+    for index in range(4):
+        task = open_task(recipe, Fold(index, 4))
+        clips, labels = task._val
+        assert len(clips) + len(task._clips) == 12  # 16 without the test's
+        assert set(labels.bincount().tolist()) <= {1, 2}  # of six of each class
+        held += [clip.numpy().tobytes() for clip in clips]
+    assert len(set(held)) == 12
 
 
 def test_memory_is_left_out_where_the_recipe_says_so():

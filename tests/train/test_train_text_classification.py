@@ -9,6 +9,7 @@ from losses import first_and_last_loss
 from edgedl.data.labelled_text import LabelledTextOptions, open_labelled_text
 from edgedl.errors import ConfigError, DataError
 from edgedl.train import train
+from edgedl.train.folds import Fold
 from edgedl.train.tasks import open_task, read_recipe
 from edgedl.vocab import PAD, UNK
 
@@ -62,6 +63,28 @@ def test_learns_from_a_table_of_ones_own(path, tmp_path):
     assert run.model_spec.labels == ("bad", "good")
     assert run.metrics["test"]["accuracy"] > 0.95
     assert run.recipe["data"]["generated"] == ""
+
+
+def test_no_text_is_learnt_and_held_back_in_one_fold(path):
+    recipe = read_recipe("text-lstm", own(path, train__folds=3))
+    rows = [line.rsplit(",", 1)[0] for line in path.read_text().splitlines()[1:]]
+    held = []
+    for index in range(3):
+        task = open_task(recipe, Fold(index, 3))
+        tokens = task._val[0]
+        held.append({tuple(row) for row in tokens.tolist()})
+        assert held[-1].isdisjoint(map(tuple, task._tokens.tolist()))
+        assert "val" not in task.facts["splits"]
+    assert not held[0] & held[1]
+    assert len(set().union(*held)) > len(set(rows)) / 2
+
+
+def test_folds_are_trained_and_measured(path, tmp_path):
+    few = own(path, train__folds=2, train__epochs=2, optimizer__lr=0.03)
+    run = train("text-lstm", tmp_path / "run", few)
+    assert len(run.metrics["folds"]["scores"]) == 2
+    assert min(run.metrics["folds"]["scores"]) > 0.6
+    assert "val" not in run.metrics
 
 
 def test_a_batch_is_tokens_and_labels(path):
