@@ -56,12 +56,6 @@ Picture part_of(const Picture& picture) {
   return region_of(picture, {x, y, picture.width - x, picture.height - y});
 }
 
-// Each order of threads but the first has its turn with many of the options.
-int next_order() {
-  static int count = 0;
-  return 1 + count++ % (kThreadOrders - 1);
-}
-
 // Three pictures as one batch: the second a little smaller, the third a region of the first.
 void check(const PreprocessPlan& plan, int height, int width) {
   const Pixels pixels(plan.source_format, height, width);
@@ -78,9 +72,11 @@ void check(const PreprocessPlan& plan, int height, int width) {
       preprocess_cpu(plan, batch[i], by_cpu.data() + static_cast<std::size_t>(i) * image);
     expect(by_cpu == by_threads, target->name, height, width);
   }
-  std::fill(by_threads.begin(), by_threads.end(), std::uint8_t{0x5a});
-  preprocess_emulated(plan, batch, 3, by_threads.data(), next_order());
-  expect(by_cpu == by_threads, "the CUDA kernels must agree", height, width);
+  for (int order = 1; order < kThreadOrders; ++order) {
+    std::fill(by_threads.begin(), by_threads.end(), std::uint8_t{0x5a});
+    preprocess_emulated(plan, batch, 3, by_threads.data(), order);
+    expect(by_cpu == by_threads, "the CUDA kernels must agree", height, width);
+  }
   PreprocessCache cache;
   std::fill(by_threads.begin(), by_threads.end(), std::uint8_t{0x5a});
   preprocess_cpu(plan, cache, batch, 3, by_threads.data(), 2);

@@ -19,7 +19,7 @@ from edgedl.export import ExportOptions, export
 from edgedl.runtime.verify import verify
 from edgedl.train import Run, train
 
-MOMENTS = 25
+MOMENTS = 40
 TINY = {
     "data.val": 20,
     "model.widths": [8],
