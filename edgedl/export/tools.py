@@ -1,4 +1,4 @@
-"""Around tools for models: what they raise, whose exceptions share no base, and what they print."""
+"""Around tools for models: what they raise and print, and what of theirs is a pickle."""
 
 from __future__ import annotations
 

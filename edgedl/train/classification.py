@@ -99,8 +99,7 @@ class Classification:
             raise DataError("E352", msg)
         train, val = train_part(data.splits), data.splits.get("val")
         if fold is not None:
-            learnt, held = split_fold(train.labels, fold, recipe.data.seed)
-            train, val = train.take(learnt), train.take(held)
+            train, val = split_fold(train, fold, recipe.data.seed)
         self._recipe, self.facts = recipe, data.facts
         image = image_spec(recipe.image, train.pictures)
         self.spec = ModelSpec(task="classification", image=image, labels=data.labels)

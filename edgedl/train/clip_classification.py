@@ -68,8 +68,7 @@ class ClipClassification:
         data = open_clips(recipe.data)
         train, val = train_part(data.splits), data.splits.get("val")
         if fold is not None:
-            learnt, held = split_fold(train.labels, fold, recipe.data.seed)
-            train, val = train.take(learnt), train.take(held)
+            train, val = split_fold(train, fold, recipe.data.seed)
         self._recipe, self.facts = recipe, data.facts
         image = image_spec(_sized(recipe.image, train), list(train.clip(0)))
         self._clips, self._labels = _pixels(image, train), torch.from_numpy(train.labels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,21 @@ import numpy.typing as npt
 from edgedl.errors import ConfigError
 from edgedl.train.order import rng
 
-_Rows = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.int64]
+_Part = TypeVar("_Part", bound="Samples")
+
+
+class Samples(Protocol):
+    """Samples of a task of classes, e.g. ``data.pictures.Pictures``."""
+
+    @property
+    def labels(self) -> Rows:
+        """The class of each, (n,)."""
+        ...
+
+    def take(self: _Part, rows: Rows) -> _Part:
+        """Return the samples of ``rows``."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,24 +37,25 @@ class Fold:
 
 
 def split_fold(
-    labels: _Rows, fold: Fold, seed: int, alike: npt.NDArray[np.generic] | None = None
-) -> tuple[_Rows, _Rows]:
+    samples: _Part, fold: Fold, seed: int, alike: npt.NDArray[np.generic] | None = None
+) -> tuple[_Part, _Part]:
     """Part samples into those of all other folds and those of this one.
 
     Each is held back in one fold of all. Classes are spread evenly.
 
     Args:
-        labels: (n,) class of each sample.
+        samples: All there are to learn from.
         fold: Which one.
         seed: Of the parts; the same for all folds of a training.
         alike: (n,) any values; samples of equal ones are held back together.
 
     Returns:
-        The rows to learn from and the rows held back, both sorted.
+        Those to learn from and those held back, both in their order.
 
     Raises:
         ConfigError: E205 a fold would be empty.
     """
+    labels = samples.labels
     _, first, group = np.unique(
         np.arange(len(labels)) if alike is None else alike, return_index=True, return_inverse=True
     )
@@ -55,4 +71,4 @@ def split_fold(
         )
         raise ConfigError("E205", msg)
     is_held = place[group] == fold.index
-    return np.flatnonzero(~is_held), np.flatnonzero(is_held)
+    return samples.take(np.flatnonzero(~is_held)), samples.take(np.flatnonzero(is_held))

@@ -89,8 +89,7 @@ class TextClassification:
         train, val = train_part(data.splits), data.splits.get("val")
         if fold is not None:
             texts = np.array(train.texts, object)  # none is both learnt and held back
-            learnt, held = split_fold(train.labels, fold, recipe.data.seed, texts)
-            train, val = train.take(learnt), train.take(held)
+            train, val = split_fold(train, fold, recipe.data.seed, texts)
         text = TextSpec(unit=words.unit, lower=words.lower, length=words.length)
         vocab = build_vocab(train.texts, text, words.min_count, words.max_size or None)
         self._recipe, self.facts = recipe, data.facts
