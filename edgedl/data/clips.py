@@ -17,6 +17,8 @@ import numpy.typing as npt
 from edgedl.data.download import find
 from edgedl.data.moving import MOTIONS, MovingDigits, MovingThings
 from edgedl.data.problems import Problems
+from edgedl.data.remembered import remembered
+from edgedl.data.threads import in_threads
 from edgedl.errors import DataError
 from edgedl.options import check_either, check_ranges
 
@@ -96,6 +98,9 @@ class Clips:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
+        return in_threads(self.clip, range(len(self)))
 
     def take(self, rows: npt.NDArray[np.int64]) -> Clips:
         """Return the clips of ``rows``; ``sha256`` stays that of all."""
@@ -192,6 +197,7 @@ def _decoded(path: Path) -> Iterator[av.VideoFrame]:
         yield from islice(container.decode(video=0), MAX_DECODED)
 
 
+@remembered
 def _count(path: Path) -> int:
     """Decode a video to its end and return how many pictures it holds.
 
@@ -246,20 +252,27 @@ def _sha256(lines: Iterable[str]) -> str:
 
 def _videos(folder: Path, problems: Problems) -> list[_Video]:
     """Return all videos that can be decoded to their end; the others become problems."""
-    found = []
+    files = []
     for place in sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] not in "._"):
-        files = sorted(f for f in place.iterdir() if f.suffix.lower() in VIDEOS)
-        if not files:
+        inside = sorted(f for f in place.iterdir() if f.suffix.lower() in VIDEOS)
+        if not inside:
             problems.add(str(place), "the class has no video")
-        for file in files:
-            try:
-                if not file.stat().st_size:
-                    problems.add(str(file), "the file is empty")
-                    continue
-                found.append(_Video(place.name, file, _count(file)))
-            except _UNREADABLE as err:
-                problems.add(str(file), f"unreadable video: {_why(err)}")
+        files += inside
+    found = []
+    for file, pictures in zip(files, in_threads(_pictures, files), strict=True):
+        if isinstance(pictures, str):
+            problems.add(str(file), pictures)
+        else:
+            found.append(_Video(file.parent.name, file, pictures))
     return found
+
+
+def _pictures(file: Path) -> int | str:
+    """Return how many pictures a video holds, or why it cannot be used."""
+    try:
+        return _count(file) if file.stat().st_size else "the file is empty"
+    except _UNREADABLE as err:
+        return f"unreadable video: {_why(err)}"
 
 
 def _split(found: Mapping[str, list[_Video]], options: ClipsOptions) -> dict[str, list[_Video]]:

@@ -7,15 +7,17 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from edgedl.data.archive import UNREADABLE, tar_files
-from edgedl.data.picture_list import Encoded, Pictures, decode
+from edgedl.data.picture_list import Encoded, PictureFacts, Pictures, decode
+from edgedl.data.remembered import remembered
 from edgedl.data.table import column, read_csv
+from edgedl.data.threads import in_threads
 from edgedl.errors import DataError
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ SPLITS = {
 }  # fmt: skip
 MAX_PICTURE_BYTES = 64 << 20
 MAX_ARCHIVE_BYTES = 16 << 30
-MAX_ARRAY_BYTES = 4 << 30
+MAX_ARRAY_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,39 +136,50 @@ def read_list(path: Path, problems: Problems) -> list[Item]:
 def checked(
     items: Sequence[Item], labels: Sequence[str], problems: Problems
 ) -> dict[str, Pictures]:
-    """Decode each picture once, sort out what is none, and return the rest by split.
+    """Decode each picture, sort out what is none, and return the rest by split.
 
-    Pictures of one size become one array; others are decoded when they are asked for.
+    Small pictures of one size become one array; others are decoded when they are asked for.
     """
-    found: dict[str, list[tuple[Item, tuple[int, ...], npt.NDArray[np.uint8] | None]]] = {}
-    sizes: set[tuple[int, ...]] = set()
-    kept_bytes = 0
-    for item in items:
-        if why := _problem(item):
-            problems.add(item.where, why)
-            continue
-        picture = decode(item.source)
-        if picture is None:
-            problems.add(item.where, "corrupt: it cannot be decoded")
-            continue
-        sizes.add(picture.shape)
-        kept_bytes += picture.nbytes
-        keep = picture if len(sizes) == 1 and kept_bytes <= MAX_ARRAY_BYTES else None
-        found.setdefault(item.split, []).append((item, picture.shape, keep))
-    is_array = len(sizes) == 1 and kept_bytes <= MAX_ARRAY_BYTES
+    found: dict[str, list[tuple[Item, PictureFacts]]] = {}
+    for item, facts in zip(items, in_threads(_facts, items), strict=True):
+        if isinstance(facts, str):
+            problems.add(item.where, facts)
+        else:
+            found.setdefault(item.split, []).append((item, facts))
+    shapes = [facts.shape for rows in found.values() for _, facts in rows]
+    is_array = len(set(shapes)) == 1 and len(shapes) * prod(shapes[0]) <= MAX_ARRAY_BYTES
     return {split: _pictures(rows, labels, is_array) for split, rows in found.items()}
 
 
+def _facts(item: Item) -> PictureFacts | str:
+    """Return what a picture is like, or why it cannot be used."""
+    if why := _problem(item):
+        return why
+    source = item.source
+    facts = _facts_of_file(source) if isinstance(source, Path) else _facts_of(source)
+    return facts or "corrupt: it cannot be decoded"
+
+
+def _facts_of(source: Path | bytes) -> PictureFacts | None:
+    picture = decode(source)
+    return None if picture is None else PictureFacts.of(picture)
+
+
+_facts_of_file = remembered(_facts_of)
+
+
 def _pictures(
-    rows: Sequence[tuple[Item, tuple[int, ...], npt.NDArray[np.uint8] | None]],
-    labels: Sequence[str],
-    is_array: bool,
+    rows: Sequence[tuple[Item, PictureFacts]], labels: Sequence[str], is_array: bool
 ) -> Pictures:
-    numbers = np.array([labels.index(item.label) for item, *_ in rows], np.int64)
-    names = [item.where for item, *_ in rows]
-    if is_array:
-        return Pictures(np.stack([keep for *_, keep in rows if keep is not None]), numbers, names)
-    return Pictures(Encoded([item.source for item, *_ in rows]), numbers, names)
+    numbers = np.array([labels.index(item.label) for item, _ in rows], np.int64)
+    names = [item.where for item, _ in rows]
+    encoded = Encoded([item.source for item, _ in rows], [facts for _, facts in rows])
+    if not is_array:
+        return Pictures(encoded, numbers, names)
+    array = np.empty((len(rows), *encoded.facts[0].shape), np.uint8)
+    for row, picture in enumerate(encoded):
+        array[row] = picture
+    return Pictures(array, numbers, names)
 
 
 def _problem(item: Item) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -11,7 +12,35 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edgedl.data.threads import in_threads
+
 Labels = npt.NDArray[np.int64]
+
+_DIGEST_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFacts:
+    """What is told of a picture without decoding it again.
+
+    Attributes:
+        shape: (H, W) or (H, W, 3).
+        digest: Of the pixels.
+        mean: Of each channel, 0..255.
+        std: Of each channel, 0..127.5.
+    """
+
+    shape: tuple[int, ...]
+    digest: bytes
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def of(cls, picture: npt.NDArray[np.uint8]) -> PictureFacts:
+        """Measure a picture."""
+        mean, std = cv2.meanStdDev(picture)
+        found = (tuple(values[:, 0].tolist()) for values in (mean, std))
+        return cls(picture.shape, digest(picture), *found)
 
 
 @dataclass(frozen=True)
@@ -42,16 +71,30 @@ class Pictures:
             taken = [self.pictures[i] for i in rows]
         return Pictures(taken, self.labels[rows], [self.names[i] for i in rows])
 
+    def facts(self, index: int) -> PictureFacts:
+        """Return what is known of a picture, or measure it."""
+        if isinstance(self.pictures, Encoded):
+            return self.pictures.facts[index]
+        return PictureFacts.of(self.pictures[index])
+
+    def digest(self, index: int) -> bytes:
+        """Return the digest of a picture's pixels."""
+        if isinstance(self.pictures, Encoded):
+            return self.pictures.facts[index].digest
+        return digest(self.pictures[index])
+
 
 class Encoded(Sequence[Any]):
-    """Pictures that are decoded each time they are asked for.
+    """Pictures that are decoded each time they are asked for; one after the other, by threads.
 
     Args:
         sources: Files, or the bytes of files.
+        facts: Of each, from when it was decoded first.
     """
 
-    def __init__(self, sources: Sequence[Path | bytes]) -> None:
+    def __init__(self, sources: Sequence[Path | bytes], facts: Sequence[PictureFacts]) -> None:
         self._sources = sources
+        self.facts = facts
 
     def __len__(self) -> int:
         return len(self._sources)
@@ -62,14 +105,30 @@ class Encoded(Sequence[Any]):
     def __getitem__(self, index: slice) -> Encoded: ...
     def __getitem__(self, index: int | slice) -> npt.NDArray[np.uint8] | Encoded:
         if isinstance(index, slice):
-            return Encoded(self._sources[index])
+            return Encoded(self._sources[index], self.facts[index])
         picture = decode(self._sources[index])
         assert picture is not None, index
         return picture
 
+    def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
+        return in_threads(self.__getitem__, range(len(self)))
+
     def take(self, rows: Labels) -> Encoded:
         """Return the pictures of ``rows``."""
-        return Encoded([self._sources[i] for i in rows])
+        return Encoded([self._sources[i] for i in rows], [self.facts[i] for i in rows])
+
+
+def sizes(pictures: Sequence[npt.NDArray[np.uint8]]) -> set[tuple[int, ...]]:
+    """Return the sizes (H, W) that pictures have."""
+    if isinstance(pictures, Encoded):
+        return {facts.shape[:2] for facts in pictures.facts}
+    return {picture.shape[:2] for picture in pictures}
+
+
+def digest(picture: npt.NDArray[np.uint8]) -> bytes:
+    """Return what is equal only for pictures of the same pixels."""
+    pixels = np.ascontiguousarray(picture).data
+    return hashlib.blake2b(pixels, digest_size=_DIGEST_BYTES).digest()
 
 
 def decode(source: Path | bytes) -> npt.NDArray[np.uint8] | None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from edgedl.data import cifar10, idx, image_folder
 from edgedl.data.download import find
@@ -218,7 +217,9 @@ def _facts(labels: Sequence[str], splits: Mapping[str, Pictures]) -> dict[str, A
         name: {labels[k]: n for k, n in sorted(Counter(part.labels.tolist()).items())}
         for name, part in splits.items()
     }
-    digests = {name: _digests(part) for name, part in splits.items()}
+    digests = {
+        name: [part.digest(row) for row in range(len(part))] for name, part in splits.items()
+    }
     duplicates = _duplicates(splits, digests)
     warnings = [f"{name} has no picture of {label}" for name, label in _empty(labels, counts)]
     of_train = counts["train"].values()
@@ -248,13 +249,6 @@ def _facts(labels: Sequence[str], splits: Mapping[str, Pictures]) -> dict[str, A
 
 def _empty(labels: Sequence[str], counts: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str]]:
     return [(name, label) for name, of in counts.items() for label in labels if label not in of]
-
-
-def _digests(part: Pictures) -> list[bytes]:
-    return [
-        hashlib.blake2b(np.ascontiguousarray(p).data, digest_size=16).digest()
-        for p in part.pictures
-    ]
 
 
 def _digest(part: Pictures, digests: Sequence[bytes]) -> str:
@@ -298,18 +292,17 @@ def _statistics(part: Pictures) -> dict[str, Any]:
     """Return mean and deviation of each channel, 0..1, and the sizes, of some pictures."""
     rows: Labels = np.arange(min(_STATISTICS_FROM, len(part))) * len(part)
     rows //= max(1, min(_STATISTICS_FROM, len(part)))
-    some = [np.asarray(part.pictures[int(i)]) for i in rows]
-    sums: list[npt.NDArray[np.float64]] = [
-        np.stack([x.mean(axis=(0, 1)), np.square(x).mean(axis=(0, 1))])
-        for x in (picture.astype(np.float64) / 255 for picture in some)
-    ]
-    mean, square = np.mean(sums, axis=0)
-    std = np.sqrt(np.maximum(square - mean**2, 0))
-    sizes = [picture.shape[:2] for picture in some]
+    some = [part.facts(int(row)) for row in rows]
+    means, stds = (
+        np.array([getattr(facts, name) for facts in some]) / 255 for name in ("mean", "std")
+    )
+    mean = means.mean(0)
+    std = np.sqrt(np.maximum((stds**2 + means**2).mean(0) - mean**2, 0))
+    shapes = [facts.shape for facts in some]
     return {
-        "mean": np.atleast_1d(mean).round(5).tolist(),
-        "std": np.atleast_1d(std).round(5).tolist(),
-        "channel_order": "gray" if some[0].ndim == 2 else "blue green red",
-        "smallest_hw": list(min(sizes)),
-        "largest_hw": list(max(sizes)),
+        "mean": mean.round(5).tolist(),
+        "std": std.round(5).tolist(),
+        "channel_order": "gray" if len(shapes[0]) == 2 else "blue green red",
+        "smallest_hw": list(min(shape[:2] for shape in shapes)),
+        "largest_hw": list(max(shape[:2] for shape in shapes)),
     }

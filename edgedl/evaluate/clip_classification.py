@@ -58,8 +58,8 @@ class ClipClassification:
             return cls(split, None, none, np.zeros((0, *shape), spec.image.dtype), none)
         rows = some(clips, len(clips) if limit is None else limit)
         tensors = np.empty((len(rows), *shape), spec.image.dtype)
-        for index, row in enumerate(rows):
-            tensors[index] = prepare(spec.image, clips.clip(int(row)))
+        for index, clip in enumerate(clips.take(rows)):
+            tensors[index] = prepare(spec.image, clip)
         truths = translated(clips.labels[rows], opened.labels, spec, str(options.path))
         return cls(split, clips, rows, tensors, truths)
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edgedl.data.picture_list import sizes
 from edgedl.errors import ConfigError
 from edgedl.options import options_from
 from edgedl.runtime.preprocess import Preprocessor
@@ -66,9 +67,9 @@ def image_spec(options: ImageOptions, pictures: Sequence[U8Array]) -> ImageSpec:
     """
     found, first = options.given(), pictures[0]
     if options.size_hw is None:
-        sizes = {p.shape[:2] for p in pictures}
-        if len(sizes) > 1:
-            msg = f"the pictures have {len(sizes)} sizes; set image.size_hw, e.g. [64, 64]"
+        found_sizes = sizes(pictures)
+        if len(found_sizes) > 1:
+            msg = f"the pictures have {len(found_sizes)} sizes; set image.size_hw, e.g. [64, 64]"
             raise ConfigError("E205", msg)
         found["size_hw"] = first.shape[:2]
     default = "gray8" if first.ndim == 2 else "rgb8"

@@ -156,9 +156,10 @@ class Film:
 
 def test_only_the_chosen_pictures_take_memory(tmp_path, monkeypatch):
     """All of a minute at camera size are gigabytes."""
-    film = Film()
+    film, path = Film(), tmp_path / "a.mkv"
+    path.touch()
     monkeypatch.setattr(clips_module.av, "open", lambda _: film)
-    assert len(read_clip(tmp_path / "a.mkv", 3)) == 3
+    assert len(read_clip(path, 3)) == 3
     assert film.made == 3
 
 

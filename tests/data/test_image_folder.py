@@ -20,7 +20,7 @@ from edgedl.data.image_folder import (
     read_folder,
     read_list,
 )
-from edgedl.data.picture_list import Encoded
+from edgedl.data.picture_list import Encoded, decode
 from edgedl.data.problems import Problems
 from edgedl.errors import DataError
 
@@ -403,3 +403,35 @@ def test_an_empty_picture_in_an_archive(tmp_path):
     path, problems = write_archive(tmp_path / "a.tar", {"cat/1.png": b""}), Problems()
     assert checked(read_archive(path, problems), ["cat"], problems) == {}
     assert problems.found[0].why == "zero size: the file is empty"
+
+
+@pytest.mark.parametrize("sizes", [[(6, 8), (5, 4)], [(6, 8), (6, 8)]])
+def test_opening_again_decodes_no_more_than_it_has_to(tmp_path, monkeypatch, sizes):
+    """Photos are large: to decode them is what opening takes."""
+    decoded = []
+    monkeypatch.setattr(
+        image_folder, "decode", lambda source: decoded.append(source) or decode(source)
+    )
+    files = {f"cat/{i}.png": png(i, size) for i, size in enumerate(sizes)}
+    items = items_of(write_files(tmp_path, files))
+    first = checked(items, ["cat"], Problems())[""]
+    assert sorted(decoded) == [item.source for item in items]
+    again = checked(items, ["cat"], Problems())[""]
+    assert len(decoded) == len(items)
+    for i in range(2):
+        assert again.digest(i) == first.digest(i)
+        np.testing.assert_array_equal(again.pictures[i], picture(i, sizes[i]))
+
+
+def test_a_file_that_changed_is_looked_at_again(tmp_path):
+    path = tmp_path / "cat/1.png"
+    write_files(tmp_path, {"cat/1.png": png(1)})
+    first = checked(items_of(tmp_path), ["cat"], Problems())[""]
+    path.write_bytes(png(2, (5, 4)))
+    now = checked(items_of(tmp_path), ["cat"], Problems())[""]
+    assert first.facts(0).shape == (6, 8, 3)
+    assert now.facts(0).shape == (5, 4, 3)
+    path.write_bytes(b"no picture")
+    problems = Problems()
+    assert checked(items_of(tmp_path), ["cat"], problems) == {}
+    assert [one.why for one in problems.found] == ["corrupt: it cannot be decoded"]

@@ -1,12 +1,13 @@
 """Labelled pictures: arrays, lists and encoded ones behave alike."""
 
+import hashlib
 import struct
 
 import cv2
 import numpy as np
 import pytest
 
-from edgedl.data.picture_list import Encoded, Pictures, decode
+from edgedl.data.picture_list import Encoded, PictureFacts, Pictures, decode, sizes
 
 
 def pictures(n=4, size_hw=(5, 7)):
@@ -22,7 +23,7 @@ def forms():
     return {
         "array": some,
         "list": list(some),
-        "encoded": Encoded([png(picture) for picture in some]),
+        "encoded": Encoded([png(one) for one in some], [PictureFacts.of(one) for one in some]),
     }
 
 
@@ -84,3 +85,34 @@ def test_what_is_no_picture_is_none(raw, tmp_path):
 def test_a_missing_file_and_a_folder_are_none(tmp_path):
     assert decode(tmp_path / "missing.png") is None
     assert decode(tmp_path) is None
+
+
+@pytest.mark.parametrize("form", ["array", "list", "encoded"])
+def test_facts_of_a_picture(form):
+    some = forms()[form]
+    part = Pictures(some, np.arange(4), list("abcd"))
+    for i, picture in enumerate(pictures()):
+        facts = part.facts(i)
+        assert facts.shape == (5, 7, 3)
+        np.testing.assert_allclose(facts.mean, picture.mean((0, 1), dtype=np.float64))
+        np.testing.assert_allclose(facts.std, picture.std((0, 1), dtype=np.float64))
+        assert part.digest(i) == facts.digest == hashlib.blake2b(picture, digest_size=16).digest()
+    assert len({part.digest(i) for i in range(4)}) == 4
+
+
+def test_facts_of_a_grey_picture():
+    facts = PictureFacts.of(np.array([[0, 4], [4, 8]], np.uint8))
+    assert facts.shape == (2, 2)
+    assert facts.mean == (4,)
+    assert facts.std == pytest.approx((8**0.5,))
+
+
+@pytest.mark.parametrize("form", ["array", "list", "encoded"])
+def test_sizes(form):
+    assert sizes(forms()[form]) == {(5, 7)}
+
+
+def test_a_slice_of_encoded_pictures_keeps_their_facts():
+    encoded = forms()["encoded"]
+    assert encoded[2:].facts == [PictureFacts.of(picture) for picture in pictures()[2:]]
+    assert encoded.take(np.array([3, 0])).facts == [encoded.facts[3], encoded.facts[0]]

@@ -1,0 +1,55 @@
+"""Work in threads: all of it, in order, and not far ahead of who takes it."""
+
+import threading
+
+import pytest
+
+from edgedl.data import threads
+from edgedl.data.threads import in_threads
+
+
+def test_results_come_in_the_order_of_the_items(monkeypatch):
+    monkeypatch.setattr(threads, "allowed_cores", lambda: 2)
+    second_ended = threading.Event()
+
+    def work(item):
+        if item == 0:
+            assert second_ended.wait(30)
+        elif item == 1:
+            second_ended.set()
+        return item * item
+
+    assert list(in_threads(work, range(20))) == [i * i for i in range(20)]
+
+
+def test_nothing_to_do():
+    assert list(in_threads(str, [])) == []
+
+
+def test_only_a_few_results_wait(monkeypatch):
+    monkeypatch.setattr(threads, "allowed_cores", lambda: 3)
+    begun = []
+    results = in_threads(lambda item: begun.append(item) or item, range(1000))
+    assert next(results) == 0
+    assert len(begun) <= 7
+    results.close()
+    assert len(begun) <= 7
+
+
+def test_an_error_reaches_who_asks_and_ends_the_work(monkeypatch):
+    monkeypatch.setattr(threads, "allowed_cores", lambda: 2)
+    begun = []
+
+    def work(item):
+        begun.append(item)
+        if item == 3:
+            msg = "the fourth"
+            raise ValueError(msg)
+        return item
+
+    results = in_threads(work, range(1000))
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="the fourth"):
+        next(results)
+    assert len(begun) <= 8
+    assert not list(results)
