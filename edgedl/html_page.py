@@ -41,6 +41,14 @@ tr.refused td { color: #94a3b8; }
 .dot { display: inline-block; width: 10px; height: 10px; border-radius: 3px; margin-right: 8px; }
 .tag { background: #fee2e2; color: #b91c1c; border-radius: 6px; padding: 1px 7px; font-size: 12px;
   margin-left: 8px; }
+.confusion { width: auto; }
+.confusion td { min-width: 42px; text-align: center; border: 1px solid var(--line);
+  background: rgb(29 78 216 / var(--part)); }
+.confusion .dark { color: var(--paper); }
+.confusion thead th { vertical-align: bottom; text-align: center; }
+.confusion thead span { writing-mode: vertical-rl; text-orientation: sideways;
+  transform: rotate(180deg); }
+.confusion tbody th { text-align: right; border-bottom: 0; }
 .warn { background: #fef9c3; border-color: #fde047; }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(214px, 1fr)); gap: 16px; }
 figure { margin: 0; border: 1px solid var(--line); border-radius: 10px; overflow: hidden; }

@@ -1,4 +1,7 @@
-"""The pictures of a training's report, drawn by matplotlib and kept as PNG."""
+"""The pictures of a training's report, drawn by matplotlib and kept as PNG.
+
+Names from the data are not in them: matplotlib has fonts for few scripts.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,17 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from edgedl.html_page import escape, png_uri
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
 
     from edgedl.train.history import History
-
-_NUMBERED = 20  # cells of larger confusion matrices are too small for numbers
 
 
 def curves(history: History) -> bytes:
@@ -34,6 +35,7 @@ def curves(history: History) -> bytes:
     upper.set_ylabel("loss")
     upper.grid(alpha=0.3)
     lower.set_xlabel("step")
+    lower.xaxis.set_major_locator(MaxNLocator(integer=True))
     lower.grid(alpha=0.3)
     rate = lower
     if history.scores:
@@ -49,21 +51,13 @@ def curves(history: History) -> bytes:
     return _png(figure)
 
 
-def confusion_matrix(counts: npt.NDArray[np.int64], labels: Sequence[str]) -> bytes:
-    """Return what was told (columns) for what it was (rows); counts (K, K)."""
-    side = min(12.0, 2.5 + 0.42 * len(labels))
+def heat_map(values: npt.NDArray[np.float64], across: str, down: str) -> bytes:
+    """Return values (n, m) of 0..1, the larger the darker."""
+    side = min(12.0, 2.5 + 0.42 * len(values))
     figure, (axes,) = _figure(side, side, 1)
-    parts = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    axes.imshow(parts, cmap="Blues", vmin=0, vmax=1)
-    if len(labels) <= _NUMBERED:
-        for row, column in zip(*np.nonzero(counts), strict=True):
-            color = "white" if parts[row, column] > 0.5 else "black"
-            number = str(counts[row, column])
-            axes.text(column, row, number, ha="center", va="center", color=color, fontsize=7)
-        axes.set_xticks(range(len(labels)), labels, rotation=90, parse_math=False)
-        axes.set_yticks(range(len(labels)), labels, parse_math=False)
-    axes.set_xlabel("told")
-    axes.set_ylabel("true")
+    axes.imshow(values, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xlabel(across)
+    axes.set_ylabel(down)
     return _png(figure)
 
 
@@ -88,12 +82,11 @@ def reliability(bins: Sequence[tuple[float, float, int]], ece: float) -> bytes:
     return _png(figure)
 
 
-def series(true: npt.NDArray[np.float32], found: npt.NDArray[np.float32], name: str) -> bytes:
+def series(true: npt.NDArray[np.float32], found: npt.NDArray[np.float32]) -> bytes:
     """Return true and predicted values (n,) of one column, in their order."""
     figure, (axes,) = _figure(9, 3.5, 1)
     axes.plot(true, color="tab:gray", label="true", linewidth=1)
     axes.plot(found, color="tab:blue", label="predicted", linewidth=1)
-    axes.set_ylabel(name, parse_math=False)
     axes.set_xlabel("sample")
     axes.legend()
     axes.grid(alpha=0.3)

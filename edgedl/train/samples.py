@@ -12,6 +12,7 @@ from edgedl.metrics.classification import confusion, ece, per_class, reliability
 from edgedl.runtime.probability import log_softmax
 from edgedl.runtime.text_generator import draw
 from edgedl.train import charts
+from edgedl.train.confusion import confusion_html
 from edgedl.vocab import SPECIAL
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ def _label_sections(labels: Sequence[str], shown: Measured) -> list[str]:
     found = np.asarray(shown.measurement.outputs)
     scores = np.asarray(shown.measurement.scores)
     counts = confusion(truths, found, len(labels))
-    matrix = charts.image(charts.confusion_matrix(counts, labels), "confusion matrix")
     bins = charts.reliability(reliability(scores, truths), ece(scores, truths))
     wrong = np.flatnonzero(found != truths)
     worst = wrong[np.argsort(scores[wrong, truths[wrong]], kind="stable")]
@@ -60,7 +60,11 @@ def _label_sections(labels: Sequence[str], shown: Measured) -> list[str]:
 
     return [
         section("Classes", "", _class_table(labels, truths, found)),
-        section("Confusion", "Rows are what it was, columns what the network told.", matrix),
+        section(
+            "Confusion",
+            "Rows are what it was, columns what the network told.",
+            confusion_html(counts, labels),
+        ),
         section("Calibration", "", charts.image(bins, "reliability diagram")),
         _gallery(
             f"Errors: {len(wrong)} of {len(truths)}, the worst first",
@@ -113,7 +117,7 @@ def _series_sections(run: Run, shown: Measured) -> list[str]:
     truths = np.asarray(shown.evaluation.truths)[:_POINTS]
     found = np.asarray(shown.measurement.outputs)[:_POINTS]
     return [
-        section(name, "", charts.image(charts.series(truths[:, i], found[:, i], name), name))
+        section(name, "", charts.image(charts.series(truths[:, i], found[:, i]), name))
         for i, name in enumerate(run.model_spec.series.outputs)
     ]
 
