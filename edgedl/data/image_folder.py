@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgedl.data.archive import UNREADABLE, tar_files
-from edgedl.data.picture_list import Encoded, PictureFacts, Pictures, decode
+from edgedl.data.picture_list import Encoded, PictureFacts, Pictures, decode, mean_bytes
 from edgedl.data.remembered import remembered
 from edgedl.data.table import column, read_csv
 from edgedl.data.threads import in_threads
@@ -141,7 +141,8 @@ def checked(
     Small pictures of one size become one array; others are decoded when they are asked for.
     """
     found: dict[str, list[tuple[Item, PictureFacts]]] = {}
-    for item, facts in zip(items, in_threads(_facts, items), strict=True):
+    item_bytes = mean_bytes([item.source for item in items])
+    for item, facts in zip(items, in_threads(_facts, items, item_bytes), strict=True):
         if isinstance(facts, str):
             problems.add(item.where, facts)
         else:

@@ -12,12 +12,24 @@ from edgedl.timing import allowed_cores
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
+_WORTH_IT = 16 << 10  # bytes of a file; handing less to a thread takes longer than reading it
 
-def in_threads(work: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
+
+def in_threads(
+    work: Callable[[_Item], _Result], items: Iterable[_Item], item_bytes: float = _WORTH_IT
+) -> Iterator[_Result]:
     """Yield ``work`` of each item in their order, done by as many threads as there are cores.
 
     Only a few results wait to be taken, so that they may be large.
+
+    Args:
+        work: What to do.
+        items: With what.
+        item_bytes: About how long the file of an item is. Small ones are done without threads.
     """
+    if item_bytes < _WORTH_IT:
+        yield from map(work, items)
+        return
     cores = allowed_cores()
     pool = ThreadPoolExecutor(cores)
     begun: deque[Future[_Result]] = deque()

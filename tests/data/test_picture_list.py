@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgedl.data.picture_list import Encoded, PictureFacts, Pictures, decode, sizes
+from edgedl.data.picture_list import Encoded, PictureFacts, Pictures, decode, mean_bytes, sizes
 
 
 def pictures(n=4, size_hw=(5, 7)):
@@ -116,3 +116,10 @@ def test_a_slice_of_encoded_pictures_keeps_their_facts():
     encoded = forms()["encoded"]
     assert encoded[2:].facts == [PictureFacts.of(picture) for picture in pictures()[2:]]
     assert encoded.take(np.array([3, 0])).facts == [encoded.facts[3], encoded.facts[0]]
+
+
+def test_mean_length_of_files(tmp_path):
+    (tmp_path / "a").write_bytes(bytes(30))
+    assert mean_bytes([]) == 0
+    assert mean_bytes([tmp_path / "a", tmp_path / "missing", bytes(60)]) == 30
+    assert mean_bytes([bytes(10)] * 1000) == 10

@@ -53,3 +53,11 @@ def test_an_error_reaches_who_asks_and_ends_the_work(monkeypatch):
         next(results)
     assert len(begun) <= 8
     assert not list(results)
+
+
+def test_small_files_are_read_without_threads():
+    names = in_threads(lambda _: threading.current_thread().name, range(3), 1000)
+    assert set(names) == {threading.current_thread().name}
+    assert threading.current_thread().name not in set(
+        in_threads(lambda _: threading.current_thread().name, range(3), 100_000)
+    )
