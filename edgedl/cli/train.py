@@ -167,16 +167,23 @@ def _lines(every_s: float = 15.0) -> Callable[[Progress], None]:
 
     def show(progress: Progress) -> None:
         nonlocal told_s
+        state = _state(progress)
+        if not state:
+            print(progress.doing, file=sys.stderr, flush=True)
+            return
         if progress.elapsed_s < told_s:  # the next fold
             told_s = 0.0
         if progress.elapsed_s - told_s >= every_s:
             told_s = progress.elapsed_s
-            print(f"training {progress.done:4.0%}  {_state(progress)}", file=sys.stderr, flush=True)
+            print(f"training {progress.done:4.0%}  {state}", file=sys.stderr, flush=True)
 
     return show
 
 
 def _state(progress: Progress) -> str:
+    """Return how training goes, nothing in another part."""
+    if not progress.step:
+        return ""
     score = "" if progress.score is None else f", val {progress.score:.4g}"
     return f"step {progress.step}, loss {progress.loss:.3f}{score}"
 
@@ -188,7 +195,7 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
     from rich.progress import Progress as Bar
 
     bar = Bar(
-        TextColumn("training"),
+        TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.percentage:3.0f} %"),
         TimeElapsedColumn(),
@@ -196,9 +203,10 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
         console=Console(stderr=True),
     )
     with bar:
-        task = bar.add_task("training", total=1.0, state="starting")
+        task = bar.add_task("starting", total=1.0, state="")
 
         def show(progress: Progress) -> None:
-            bar.update(task, completed=progress.done, state=_state(progress))
+            done, state = progress.done, _state(progress)
+            bar.update(task, completed=done, description=progress.doing, state=state)
 
         yield show

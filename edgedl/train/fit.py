@@ -58,6 +58,8 @@ def fit(
     if checkpoint is not None and checkpoint.is_file():
         training.load(checkpoint)
     else:
+        if report:
+            report(Progress(0.0, doing="looking for the fastest precision"))
         training.start()
     shown_s = saved_s = time.monotonic()
     with catch_signals() as signals:

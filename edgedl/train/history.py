@@ -8,6 +8,8 @@ from typing import Literal
 
 from edgedl.errors import DataError
 
+TRAINING = "training"
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -19,13 +21,15 @@ class Progress:
         loss: The latest mean loss.
         score: The latest validation score, None before the first.
         elapsed_s: Seconds since the first step.
+        doing: What takes the time; steps, loss and score mean nothing in other parts.
     """
 
     done: float
-    step: int
-    loss: float
-    score: float | None
-    elapsed_s: float
+    step: int = 0
+    loss: float = math.nan
+    score: float | None = None
+    elapsed_s: float = 0.0
+    doing: str = TRAINING
 
 
 @dataclass(slots=True)

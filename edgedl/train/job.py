@@ -16,6 +16,7 @@ from edgedl.timing import machine_facts
 from edgedl.train.charts import curves
 from edgedl.train.fit import Report, fit
 from edgedl.train.folds import Fold
+from edgedl.train.history import Progress
 from edgedl.train.measure import measure
 from edgedl.train.report import write_report
 from edgedl.train.run_folder import Run, to_toml, unfinished, write_run
@@ -54,7 +55,8 @@ def train(
             to go on.
         out: The folder to make.
         overrides: Keys of the recipe to values, e.g. ``{"train.minutes": 1}``.
-        progress: Called several times a second.
+        progress: Called several times a second, and at the beginning of each part: reading data,
+            training, measuring.
         force: Replace a run or an unfinished training that is there.
         resume: Go on where ``OUT.unfinished`` stopped.
 
@@ -78,7 +80,7 @@ def train(
         torch.random.fork_rng(devices=[]),
     ):
         trained = _train_all(resolved, place, progress, resume)
-        _write(folder, resolved, trained)
+        _write(folder, resolved, trained, progress)
     shutil.rmtree(place, ignore_errors=True)
     return Run.open(out)
 
@@ -87,6 +89,7 @@ def _train_all(recipe: Recipe, place: Path, progress: Report | None, resume: boo
     """Train once, or once for each fold, and return the best."""
     best, scores = None, []
     for number, fold in enumerate(_folds(recipe)):
+        _tell(progress, "reading the data", 0.0)
         task = open_task(recipe, fold)
         try:
             if not (resume or number):  # only now: the data is there and can be used
@@ -105,12 +108,16 @@ def _train_all(recipe: Recipe, place: Path, progress: Report | None, resume: boo
     return _Trained(*best, scores)
 
 
-def _write(folder: Path, recipe: Recipe, trained: _Trained) -> None:
+def _write(folder: Path, recipe: Recipe, trained: _Trained, progress: Report | None) -> None:
     """Measure what was trained, and write the run."""
     task, history = trained.task, trained.history
     data = recipe.to_dict().get("data", {})
     splits = ("test",) if recipe.train.folds else ("val", "test")  # other folds learnt from val
-    measured = {split: measure(task, data, split) for split in splits}
+    known = task.facts.get("splits", splits)
+    measured = {}
+    for split in (split for split in splits if split in known):
+        _tell(progress, f"measuring on {split}", 1.0)
+        measured[split] = measure(task, data, split)
     found = {split: m.metrics for split, m in measured.items() if m is not None}
     metrics = {"task": recipe.task, **found, **_about(recipe, history)}
     if recipe.train.folds:
@@ -118,6 +125,11 @@ def _write(folder: Path, recipe: Recipe, trained: _Trained) -> None:
     write_run(folder, recipe, task, metrics)
     (folder / "curves.png").write_bytes(curves(history))
     write_report(Run.open(folder), measured, folder / "report.html")
+
+
+def _tell(progress: Report | None, doing: str, done: float) -> None:
+    if progress:
+        progress(Progress(done, doing=doing))
 
 
 def _about(recipe: Recipe, history: History) -> dict[str, Any]:

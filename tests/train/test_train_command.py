@@ -127,6 +127,15 @@ def test_says_what_folds_are_worth_together(monkeypatch, capsys):
     assert "2 folds: 0.8500 ± 0.0707" in capsys.readouterr().out
 
 
+def test_tells_what_else_takes_time(capsys):
+    show = command._lines(every_s=15.0)
+    show(Progress(0.0, doing="reading the data"))
+    show(Progress(0.5, 7, 1.25, None, 16.0))
+    show(Progress(1.0, doing="measuring on test"))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["reading the data", "training  50%  step 7, loss 1.250", "measuring on test"]
+
+
 def test_each_fold_tells_of_its_progress(capsys):
     show = command._lines(every_s=15.0)
     for elapsed_s in (1.0, 16.0, 20.0, 2.0, 17.0):  # the fourth belongs to the next fold
