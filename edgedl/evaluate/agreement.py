@@ -38,11 +38,6 @@ class Agreement:
     def __len__(self) -> int:
         return len(self.tensors)
 
-    def part(self, start: int, stop: int) -> Agreement:
-        """Return samples ``start`` to ``stop``."""
-        cut = slice(start, stop)
-        return Agreement(self.split, self.given[cut], self.tensors[cut], self.original)
-
     @cached_property
     def truths(self) -> list[Mapping[str, Array]]:
         """Return the original's outputs of each sample."""

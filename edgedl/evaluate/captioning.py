@@ -78,18 +78,6 @@ class Captioning:
     def __len__(self) -> int:
         return len(self.truths)
 
-    def part(self, start: int, stop: int) -> Captioning:
-        """Return pictures ``start`` to ``stop``."""
-        cut = slice(start, stop)
-        return Captioning(
-            self.split,
-            self.frames[cut],
-            self.tensors[cut],
-            self.truths[cut],
-            self.references[cut],
-            self.lot,
-        )
-
     def inputs(self, index: int) -> Given:
         """Return a picture as a camera would give it."""
         return Given((self.frames[index],))

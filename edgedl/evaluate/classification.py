@@ -52,12 +52,6 @@ class Classification:
     def __len__(self) -> int:
         return len(self.truths)
 
-    def part(self, start: int, stop: int) -> Classification:
-        """Return samples ``start`` to ``stop``."""
-        rows = np.arange(start, min(stop, len(self)))
-        pictures = self.pictures.take(rows)
-        return Classification(self.split, pictures, self.tensors[rows], self.truths[rows])
-
     def inputs(self, index: int) -> Given:
         """Return a picture as a camera would give it."""
         return Given((as_bgr(self.pictures.pictures[index]),))

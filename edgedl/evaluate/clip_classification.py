@@ -66,12 +66,6 @@ class ClipClassification:
     def __len__(self) -> int:
         return len(self.truths)
 
-    def part(self, start: int, stop: int) -> ClipClassification:
-        """Return samples ``start`` to ``stop``."""
-        cut = slice(start, stop)
-        rows, tensors, truths = self.rows[cut], self.tensors[cut], self.truths[cut]
-        return ClipClassification(self.split, self.clips, rows, tensors, truths)
-
     def inputs(self, index: int) -> Given:
         """Return the frames of a clip as a camera would give them."""
         assert self.clips is not None

@@ -30,10 +30,6 @@ class Evaluation(Protocol):
 
     def __len__(self) -> int: ...
 
-    def part(self, start: int, stop: int) -> Evaluation:
-        """Return samples ``start`` to ``stop``."""
-        ...
-
     def inputs(self, index: int) -> Given:
         """Return a sample as a user would hand it in."""
         ...

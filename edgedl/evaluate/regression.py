@@ -60,11 +60,6 @@ class Regression:
     def __len__(self) -> int:
         return len(self.truths)
 
-    def part(self, start: int, stop: int) -> Regression:
-        """Return windows ``start`` to ``stop``."""
-        cut = slice(start, stop)
-        return Regression(self.split, self.columns, self.tensors[cut], self.truths[cut])
-
     def inputs(self, index: int) -> Given:
         """Return a window in the table's units."""
         return Given(window=self.tensors[index])

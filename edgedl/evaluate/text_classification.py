@@ -53,11 +53,6 @@ class TextClassification:
     def __len__(self) -> int:
         return len(self.truths)
 
-    def part(self, start: int, stop: int) -> TextClassification:
-        """Return samples ``start`` to ``stop``."""
-        cut = slice(start, stop)
-        return TextClassification(self.split, self.texts[cut], self.tensors[cut], self.truths[cut])
-
     def inputs(self, index: int) -> Given:
         """Return a text."""
         return Given(text=self.texts[index])

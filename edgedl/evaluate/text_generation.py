@@ -83,11 +83,6 @@ class TextGeneration:
     def __len__(self) -> int:
         return max(0, len(self.tokens) - 1) // PROMPT
 
-    def part(self, start: int, stop: int) -> TextGeneration:
-        """Return pieces ``start`` to ``stop``."""
-        cut = slice(start * PROMPT, stop * PROMPT + 1)
-        return TextGeneration(self.split, self.text[cut], self.tokens[cut], self.tokenizer)
-
     def inputs(self, index: int) -> Given:
         """Return a piece of the text."""
         return Given(text=self.tokenizer.decode(self.tensors[index]))

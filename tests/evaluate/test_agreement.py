@@ -77,7 +77,7 @@ def test_what_is_no_answer(wrong: list[list[float]], code: str, text: str) -> No
     assert caught.value.code == code
 
 
-def test_a_part() -> None:
-    found = evaluation(a=[[0], [1], [2]]).part(1, 3)
-    assert [t["x"][0] for t in found.tensors] == [1, 2]
-    assert [len(found), found.inputs(0).arrays["x"][0], found.truths[1]["a"][0]] == [2, 1, 2]
+def test_samples_stay_together() -> None:
+    found = evaluation(a=[[0], [1], [2]])
+    assert [t["x"][0] for t in found.tensors] == [0, 1, 2]
+    assert [len(found), found.inputs(1).arrays["x"][0], found.truths[2]["a"][0]] == [3, 1, 2]

@@ -79,15 +79,6 @@ def test_pictures_are_those_of_the_scenes() -> None:
     assert other.truths[0] != found.truths[0]
 
 
-def test_a_part_keeps_pictures_and_captions_together() -> None:
-    whole = open_evaluation(SPEC, DATA)
-    part = whole.part(4, 6)
-    assert len(part) == 2
-    np.testing.assert_array_equal(part.tensors, whole.tensors[4:6])
-    assert part.measure(Teller([right(4), right(4)])).metrics["n"] == 2
-    assert part.hits(part.measure(Teller([right(4), right(5)]))) == [True, True]
-
-
 @pytest.mark.parametrize(("limit", "n"), [(1, 1), (9, 9), (50, 9), (None, 9)])
 def test_a_limit(limit: int | None, n: int) -> None:
     assert len(open_evaluation(SPEC, DATA, limit=limit)) == n

@@ -62,16 +62,14 @@ def test_videos_are_rated(videos: Path) -> None:
     np.testing.assert_allclose(means[0], [240, 140, 40], atol=4)
 
 
-def test_limit_part_and_input(videos: Path) -> None:
+def test_limit_and_input(videos: Path) -> None:
     found = open_evaluation(FADES, data_of(videos), limit=2)
     assert found.truths.tolist() == [0, 0]
     assert len(open_evaluation(FADES, data_of(videos), "train", limit=9)) == 2
-    part = open_evaluation(FADES, data_of(videos)).part(1, 4)
-    assert (len(part), part.truths.tolist()) == (3, [0, 0, 1])
-    assert part.measure(MODEL).main == pytest.approx(2 / 3)
-    given = part.inputs(2)
+    whole = open_evaluation(FADES, data_of(videos))
+    given = whole.inputs(3)
     assert [picture.shape for picture in given.pictures] == [(16, 32, 3)] * 3
-    np.testing.assert_array_equal(MODEL.prepare(given)[0], part.tensors[2])
+    np.testing.assert_array_equal(MODEL.prepare(given)[0], whole.tensors[3])
 
 
 def test_the_clips_themselves_are_not_kept(videos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +86,7 @@ def test_the_clips_themselves_are_not_kept(videos: Path, monkeypatch: pytest.Mon
     assert len(alive) == 5
     gc.collect()
     assert [clip() for clip in alive] == [None] * 5
-    given = found.part(1, 5).inputs(3)  # decoded again
+    given = found.inputs(4)  # decoded again
     assert len(alive) == 6
     np.testing.assert_array_equal(MODEL.prepare(given)[0], found.tensors[4])
 

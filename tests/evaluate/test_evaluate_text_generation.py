@@ -147,10 +147,6 @@ def test_pieces_and_what_follows_them(tmp_path: Path) -> None:
     for i in range(15):
         assert found.inputs(i).text == text[i * PROMPT : (i + 1) * PROMPT]
         assert LETTERS.tokens[found.truths[i]] == text[(i + 1) * PROMPT]
-    part = found.part(3, 5)
-    assert (len(part), part.inputs(1).text) == (2, found.inputs(4).text)
-    assert part.truths.tolist() == found.truths[3:5].tolist()
-    assert part.measure(opened(markov_step)).n == 2 * PROMPT
 
 
 def test_a_limit_is_in_pieces(tmp_path: Path) -> None:

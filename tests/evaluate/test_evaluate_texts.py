@@ -40,15 +40,13 @@ def test_texts_are_rated(tmp_path: Path) -> None:
     assert measured.metrics["macro_f1"] == pytest.approx(4 / 5)
 
 
-def test_limit_part_and_input(tmp_path: Path) -> None:
+def test_limit_and_input(tmp_path: Path) -> None:
     data = write_table(tmp_path)
     assert open_evaluation(WARMTH, data, limit=2).truths.tolist() == [1, 0]
     assert len(open_evaluation(WARMTH, data, "train", limit=7)) == 1
-    part = open_evaluation(WARMTH, data).part(1, 4)
-    assert part.truths.tolist() == [0, 0, 0]
-    assert part.measure(MODEL).main == pytest.approx(2 / 3)
-    assert part.inputs(0).text == "blue, blue ice"
-    assert MODEL.prepare(part.inputs(2)).tolist() == [part.tensors[2].tolist()]
+    found = open_evaluation(WARMTH, data)
+    assert found.inputs(1).text == "blue, blue ice"
+    assert MODEL.prepare(found.inputs(3)).tolist() == [found.tensors[3].tolist()]
 
 
 def test_a_split_that_is_not_there(tmp_path: Path) -> None:
