@@ -19,6 +19,7 @@ from edgedl.data.moving import MOTIONS, MovingDigits, MovingThings
 from edgedl.data.problems import Problems
 from edgedl.data.remembered import remembered
 from edgedl.data.threads import in_threads
+from edgedl.data.upright import to_bgr
 from edgedl.errors import DataError
 from edgedl.options import check_either, check_ranges
 
@@ -163,6 +164,8 @@ def open_clips(options: ClipsOptions) -> ClipData:
 def read_clip(path: Path, frames: int, pictures: int | None = None) -> npt.NDArray[np.uint8]:
     """Decode a video and return ``frames`` of its pictures, spread evenly, (T, H, W, 3) bgr8.
 
+    They are upright, as ``edgedl run`` gets them from the same file.
+
     The first and the last are among them; a shorter video repeats some. Only these are kept in
     memory: a video of minutes would not fit.
 
@@ -177,9 +180,7 @@ def read_clip(path: Path, frames: int, pictures: int | None = None) -> npt.NDArr
     try:
         places = spread(_count(path) if pictures is None else pictures, frames)
         kept = {
-            place: frame.to_ndarray(format="bgr24")
-            for place, frame in enumerate(_decoded(path))
-            if place in places
+            place: to_bgr(frame) for place, frame in enumerate(_decoded(path)) if place in places
         }
         if kept.keys() != set(places):
             msg = "it holds fewer pictures than it did"

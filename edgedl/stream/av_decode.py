@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import av
 import av.error
-import numpy as np
 from av.video.frame import VideoFrame
 
+from edgedl.data.upright import size_hw, to_bgr
 from edgedl.stream.live_source import Decoded
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
-    from edgedl.frame import U8Image
     from edgedl.stream.uri import SourceUri
 
 MAX_PIXELS = 2**25
@@ -66,28 +65,9 @@ def pictures(packet: Packet[Any], uri: SourceUri) -> Iterator[VideoFrame | None]
         yield None if frame.is_corrupt else frame
 
 
-def to_bgr(frame: VideoFrame) -> U8Image:
-    """Return the pixels as bgr8, (H, W, 3), turned upright."""
-    pixels: U8Image = np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
-    turns = _quarter_turns(frame)
-    return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
-
-
-def size_hw(frame: VideoFrame) -> tuple[int, int]:
-    """Return height and width of the picture as ``to_bgr`` gives it."""
-    if _quarter_turns(frame) % 2:
-        return frame.width, frame.height
-    return frame.height, frame.width
-
-
 def decoded(frame: VideoFrame) -> Decoded:
     """Return a picture whose pixels are converted when they are read."""
     return Decoded(size_hw(frame), lambda: to_bgr(frame))
-
-
-def _quarter_turns(frame: VideoFrame) -> int:
-    """Return how often the picture must be turned left; phones film upright that way."""
-    return round(getattr(frame, "rotation", 0) / 90) % 4
 
 
 def _check_size(height: int, width: int, uri: SourceUri) -> None:

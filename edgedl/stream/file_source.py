@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import av
 import av.error
 
+from edgedl.data.upright import size_hw, to_bgr
 from edgedl.errors import SourceError
 from edgedl.frame import Frame
-from edgedl.stream.av_decode import pictures, size_hw, to_bgr, video_stream
+from edgedl.stream.av_decode import pictures, video_stream
 from edgedl.stream.status import ReadLoop, SourceStatus, StatusBoard, describe
 
 if TYPE_CHECKING:

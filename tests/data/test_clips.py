@@ -132,6 +132,7 @@ class Film:
     """200 pictures, as ``av.open`` gives them; knows how many were asked for as arrays."""
 
     height = width = SIDE
+    side_data = ()
     made = 0
 
     def __enter__(self):

@@ -1,14 +1,11 @@
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import av
-import numpy as np
 import pytest
 
 from edgedl import open_source
 from edgedl.errors import SourceError
-from edgedl.stream.av_decode import size_hw, to_bgr
 
 
 def test_every_frame_in_order(clip: Path) -> None:
@@ -126,15 +123,3 @@ def test_a_playlist_cannot_open_the_network(tmp_path: Path) -> None:
     )
     with pytest.raises(SourceError), open_source(write(tmp_path / "list.m3u8", text)) as source:
         list(source)
-
-
-@pytest.mark.parametrize(("rotation", "turns"), [(0, 0), (90, 1), (-180, 2), (-90, 3)])
-def test_a_phone_held_upright_gives_upright_pictures(rotation: int, turns: int) -> None:
-    """The angle is FFmpeg's display rotation, counterclockwise."""
-    pixels = np.arange(36, dtype=np.uint8).reshape(3, 4, 3)
-    frame = SimpleNamespace(
-        rotation=rotation, height=3, width=4, to_ndarray=lambda **_options: pixels
-    )
-    upright = to_bgr(frame)
-    assert np.array_equal(upright, np.rot90(pixels, turns))
-    assert size_hw(frame) == upright.shape[:2]
