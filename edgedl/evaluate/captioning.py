@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any, cast
 from edgedl.bundle import Given
 from edgedl.data.scenes import Scene, Scenes, is_exact, references
 from edgedl.errors import DataError, UsageError
-from edgedl.evaluate.classification import prepare
 from edgedl.evaluate.measurement import Measurement, with_interval
+from edgedl.evaluate.prepared import Prepared
 from edgedl.metrics.caption import bleu, cider_d
 from edgedl.metrics.interval import wilson
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from edgedl.frame import U8Image
     from edgedl.runtime.captioner import Captioner
+    from edgedl.runtime.lots import Rows
     from edgedl.runtime.model import Model
     from edgedl.spec import ImageSpec, ModelSpec
 
@@ -36,7 +35,7 @@ class Captioning:
 
     split: str
     frames: Sequence[U8Image]
-    tensors: npt.NDArray[Any]
+    tensors: Rows
     truths: Sequence[Scene]
     references: Sequence[Sequence[str]]
     lot: int = 64
@@ -73,7 +72,7 @@ class Captioning:
         """Prepare pictures and choose the references of each by its place."""
         frames, scenes = [f for f, _ in pictures], [s for _, s in pictures]
         told = [list(references(scene, random.Random(i))) for i, scene in enumerate(scenes)]
-        return cls(split, frames, prepare(spec, frames), scenes, told)
+        return cls(split, frames, Prepared(spec, frames), scenes, told)
 
     def __len__(self) -> int:
         return len(self.truths)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,14 +13,15 @@ import numpy.typing as npt
 from edgedl.bundle import Given
 from edgedl.data.pictures import Pictures, PicturesOptions, open_pictures
 from edgedl.evaluate.labels import rate, translated
+from edgedl.evaluate.prepared import Prepared
 from edgedl.options import options_from
-from edgedl.runtime.preprocess import FramePreprocessor
 
 if TYPE_CHECKING:
     from edgedl.evaluate.measurement import Measurement
     from edgedl.runtime.classifier import Classifier
+    from edgedl.runtime.lots import Rows
     from edgedl.runtime.model import Model
-    from edgedl.spec import ImageSpec, ModelSpec
+    from edgedl.spec import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Classification:
 
     split: str
     pictures: Pictures
-    tensors: npt.NDArray[Any]
+    tensors: Rows
     truths: npt.NDArray[np.int64]
 
     @classmethod
@@ -47,7 +48,7 @@ class Classification:
         if limit is not None:
             pictures = pictures.take(some(pictures.labels, limit))
         truths = translated(pictures.labels, opened.labels, spec, str(options.path))
-        return cls(split, pictures, prepare(spec.image, pictures.pictures), truths)
+        return cls(split, pictures, Prepared(spec.image, pictures.pictures), truths)
 
     def __len__(self) -> int:
         return len(self.truths)
@@ -70,15 +71,6 @@ def some(samples: Sized, limit: int) -> npt.NDArray[np.int64]:
     """Return the rows of at most ``limit`` samples, spread evenly: files are sorted by class."""
     count = min(limit, len(samples))
     return np.asarray(np.arange(count) * len(samples) // count, np.int64)
-
-
-def prepare(spec: ImageSpec, pictures: Sequence[Any] | npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
-    """Return the tensors (n, …) of pictures, by the definition that cameras use."""
-    preprocess = FramePreprocessor(spec)
-    out = np.empty((len(pictures), *spec.shape[1:]), spec.dtype)
-    for index, picture in enumerate(pictures):
-        out[index] = preprocess(picture)[0]
-    return out
 
 
 def as_bgr(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

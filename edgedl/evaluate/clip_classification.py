@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from edgedl.bundle import Given
 from edgedl.data.clips import Clips, ClipsOptions, open_clips
-from edgedl.evaluate.classification import as_bgr, prepare, some
+from edgedl.evaluate.classification import as_bgr, some
 from edgedl.evaluate.labels import rate, translated
+from edgedl.evaluate.prepared import Prepared
 from edgedl.options import options_from
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class ClipClassification:
         rows = some(clips, len(clips) if limit is None else limit)
         tensors = np.empty((len(rows), *shape), spec.image.dtype)
         for index, clip in enumerate(clips.take(rows)):
-            tensors[index] = prepare(spec.image, clip)
+            tensors[index] = Prepared(spec.image, clip)[:]
         truths = translated(clips.labels[rows], opened.labels, spec, str(options.path))
         return cls(split, clips, rows, tensors, truths)
 

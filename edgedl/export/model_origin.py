@@ -21,7 +21,8 @@ from edgedl.data.picture_list import Pictures
 from edgedl.data.problems import Problems
 from edgedl.errors import BundleError, ConfigError, DataError, UsageError
 from edgedl.evaluate.agreement import Agreement
-from edgedl.evaluate.classification import Classification, as_bgr, prepare, some
+from edgedl.evaluate.classification import Classification, as_bgr, some
+from edgedl.evaluate.prepared import Prepared
 from edgedl.export.classifier_graph import as_classifier, with_picture
 from edgedl.export.foreign import read_foreign
 from edgedl.export.graph_file import graph_name
@@ -202,7 +203,7 @@ class ModelOrigin:
         assert self.spec.image is not None
         rows = _rows(len(self._all_pictures), split, limit)
         pictures = self._all_pictures.take(np.asarray(rows, np.int64))
-        tensors = prepare(self.spec.image, pictures.pictures)
+        tensors = Prepared(self.spec.image, pictures.pictures)
         session = self.sessions["model"]
         if self.spec.task == "classification":
             answers = [session.run({"image": one[None]})["logits"][0] for one in tensors]

@@ -18,6 +18,7 @@ from edgedl.vocab import BOS, Vocab
 
 if TYPE_CHECKING:
     from edgedl.frame import Frame
+    from edgedl.runtime.lots import Rows
     from edgedl.runtime.model import Model
     from edgedl.runtime.preprocess import FramePreprocessor
     from edgedl.runtime.session import Array, Session
@@ -77,7 +78,7 @@ class Captioner:
             return beam(*start, self.search)
         return greedy(*start, self.search.max_tokens)
 
-    def captions(self, tensors: Array, lot: int = 64) -> list[Decoded]:
+    def captions(self, tensors: Rows, lot: int = 64) -> list[Decoded]:
         """Caption any number of pictures (n, C, H, W).
 
         Args:

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgedl.bundle import Expected, Given
 from edgedl.runtime.base import Pipeline, RanBy, Result
-from edgedl.runtime.lots import in_lots
+from edgedl.runtime.lots import Rows, in_lots
 from edgedl.runtime.probability import softmax, top
 from edgedl.runtime.stages import timed
 
@@ -50,7 +50,7 @@ class Classifier:
         """Return label, probability and logits of one tensor."""
         return label_expected(self.logits(tensor), self.spec.labels)
 
-    def logits(self, tensors: Array) -> Array:
+    def logits(self, tensors: Rows) -> Array:
         """Return (n, K) for any number of pictures (n, C, H, W)."""
         return in_lots(lambda lot: self.session.run({"image": lot})["logits"], tensors)
 

@@ -7,7 +7,7 @@ once may be less: an engine has the batches it was built for (``any_rows``).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -17,10 +17,18 @@ if TYPE_CHECKING:
 LOT = 64
 
 
-def in_lots(call: Callable[[Array], Array], samples: Array, lot: int = LOT) -> Array:
+class Rows(Protocol):
+    """An array (n, …), or what makes its rows when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> Array: ...
+
+
+def in_lots(call: Callable[[Array], Array], samples: Rows, lot: int = LOT) -> Array:
     """Return ``call`` of all samples (n, ...), which sees at most ``lot`` of them at once."""
     if len(samples) <= lot:
-        return call(samples)
+        return call(samples[:])
     return np.concatenate([call(samples[i : i + lot]) for i in range(0, len(samples), lot)])
 
 

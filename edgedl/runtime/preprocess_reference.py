@@ -272,11 +272,17 @@ def area(image: U8Image, size_hw: tuple[int, int]) -> U8Image:
 
 def normalize(image: U8Image, spec: ImageSpec) -> npt.NDArray[Any]:
     """Return (x/255 - mean) / std / scale of (H, W, C) as x · gain + bias, each rounded once."""
-    gain = np.array([1.0 / (255.0 * std * spec.scale) for std in spec.std]).astype(np.float32)
-    pairs = zip(spec.mean, spec.std, strict=True)
-    bias = np.array([-m / (s * spec.scale) for m, s in pairs]).astype(np.float32)
+    gain, bias = gain_and_bias(spec)
     values = image.astype(np.float32) * gain + bias
     if spec.dtype == "int8":
         values = np.rint(values.clip(-128, 127))
     typed: npt.NDArray[Any] = values.astype(spec.dtype)
     return typed
+
+
+def gain_and_bias(spec: ImageSpec) -> tuple[Floats, Floats]:
+    """Return what a pixel of each channel is multiplied with, and what is added, (C,) each."""
+    gain = np.array([1.0 / (255.0 * std * spec.scale) for std in spec.std])
+    pairs = zip(spec.mean, spec.std, strict=True)
+    bias = np.array([-m / (s * spec.scale) for m, s in pairs])
+    return gain.astype(np.float32), bias.astype(np.float32)

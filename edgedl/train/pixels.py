@@ -15,6 +15,7 @@ from edgedl.data.picture_list import sizes
 from edgedl.errors import ConfigError
 from edgedl.options import options_from
 from edgedl.runtime.preprocess import Preprocessor
+from edgedl.runtime.preprocess_reference import gain_and_bias
 from edgedl.spec import Fit, ImageSpec, ModelPixelFormat, Resize
 
 if TYPE_CHECKING:
@@ -93,9 +94,7 @@ def normalising(image: ImageSpec, pixels: Tensor) -> ImageSpec:
 
 def affine(image: ImageSpec) -> tuple[Tensor, Tensor]:
     """Return gain and bias (C, 1, 1) such that a pixel's value is x * gain + bias."""
-    gain = np.array([1.0 / (255.0 * std) for std in image.std]).astype(np.float32)
-    bias = np.array([-m / s for m, s in zip(image.mean, image.std, strict=True)])
-    tensors = (torch.from_numpy(a).float().view(-1, 1, 1) for a in (gain, bias))
+    tensors = (torch.from_numpy(array).view(-1, 1, 1) for array in gain_and_bias(image))
     return next(tensors), next(tensors)
 
 

@@ -170,7 +170,7 @@ mean = [0.0]
 std = [1.0]
 """
     origin = ModelOrigin(tmp_path / "m.pt2", notes(tmp_path / "spec.toml", text))
-    feeds = [{"image": origin.samples("test", 4).tensors}]
+    feeds = [{"image": origin.samples("test", 4).tensors[:]}]
     (error,) = origin.conversion_errors(feeds).values()
     assert error < 1e-5
 

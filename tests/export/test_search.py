@@ -219,7 +219,7 @@ def test_products_too_small_to_gain_by_int8_are_told(
 
 def test_ranks_are_errors_of_one_layer_alone(fragile: Run, tmp_path: Path) -> None:
     fp32 = write_graphs(torch_sessions(fragile.model_spec, fragile.network()), tmp_path)["model"]
-    seen = open_evaluation(fragile.model_spec, fragile.data_table, "val", 64).tensors
+    seen = open_evaluation(fragile.model_spec, fragile.data_table, "val", 64).tensors[:]
     feeds = [{"image": seen[:32]}, {"image": seen[32:]}]
     prepared = prepare("model", fp32, feeds)
     ranked = rank_layers("int8-trt", Recipe(), {"model": prepared}, {"model": feeds})
