@@ -31,7 +31,6 @@ class ImageSource(ReadLoop):
     def __init__(self, uri: SourceUri) -> None:
         self.uri = uri.shown
         self._paths = _image_paths(uri)
-        self._is_folder = uri.path.is_dir()
         self._at = 0
         self._board = StatusBoard("LIVE")
         self._ended = False
