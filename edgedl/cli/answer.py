@@ -108,11 +108,9 @@ def compute(pipeline: TensorPipeline, args: argparse.Namespace) -> int:
 
 def classify_clips(pipeline: ClipPipeline, folder: Path, args: argparse.Namespace) -> int:
     """Say what happens in each video of a folder and the folders in it; return how many."""
-    from edgedl.data.clips import VIDEOS, read_clip
+    from edgedl.data.clips import read_clip, videos_in
 
-    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in VIDEOS)
-    if not files:
-        raise misfit(pipeline, str(folder))
+    files = videos_in(folder)
     with _lines_to(args.json) as out:
         for file in files:
             result = pipeline.whole(list(read_clip(file, pipeline.model.clip.frames)))

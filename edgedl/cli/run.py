@@ -223,9 +223,9 @@ def _check_options(args: argparse.Namespace, task: str, *, is_stream: bool) -> N
 
 def _holds_videos(path: Path) -> bool:
     """Return whether a path is a folder with a video in it or in its folders."""
-    from edgedl.data.clips import VIDEOS
+    from edgedl.data.clips import videos_in
 
-    return path.is_dir() and any(f.suffix.lower() in VIDEOS for f in path.rglob("*"))
+    return path.is_dir() and bool(videos_in(path))
 
 
 def _stream(args: argparse.Namespace, pipeline: Any) -> int:

@@ -18,12 +18,16 @@ from edgedl.data.download import find
 from edgedl.data.moving import MOTIONS, MovingDigits, MovingThings
 from edgedl.data.problems import Problems
 from edgedl.data.remembered import remembered
+from edgedl.data.split_folders import is_hidden, split_folders, visible
 from edgedl.data.threads import in_threads
 from edgedl.data.upright import to_bgr
 from edgedl.errors import DataError
 from edgedl.options import check_either, check_ranges
 
-VIDEOS = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".mpg", ".mpeg")
+VIDEOS = (
+    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts",
+    ".3gp", ".wmv", ".flv", ".gif",
+)  # fmt: skip
 SPLITS = ("train", "val", "test")
 MAX_DECODED = 100_000  # frames of one video
 
@@ -36,8 +40,8 @@ class ClipsOptions:
     """The section ``[data]`` of clips.
 
     Attributes:
-        path: A folder ``CLASS/*.mp4``, or ``train/CLASS/*.mp4`` and so on; empty for generated
-            clips.
+        path: A folder ``CLASS/*.mp4``, or ``train/CLASS/*.mp4`` and so on, with folders in those of
+            the classes; empty for generated clips.
         generated: ``digits``: a digit moves, comes nearer or goes away, the class is how;
             ``scenes``: so does one of the things of the rendered scenes.
         frames: T, frames of a clip; of a video so many, spread evenly.
@@ -146,9 +150,9 @@ def open_clips(options: ClipsOptions) -> ClipData:
         msg = f"{path} is a file; clips are read from a folder: CLASS/*.mp4"
         raise DataError("E356", msg)
     problems = Problems()
-    found = {name: _videos(path / name, problems) for name in SPLITS if (path / name).is_dir()}
-    if not found:
-        found = {"train": _videos(path, problems)}
+    found: dict[str, list[_Video]] = {}
+    for name, folder in split_folders(path):
+        found.setdefault(name or "train", []).extend(_videos(folder, problems))
     problems.finish(options.on_bad_sample)
     found = _split(found, options)
     labels = tuple(sorted({video.label for part in found.values() for video in part}))
@@ -159,6 +163,12 @@ def open_clips(options: ClipsOptions) -> ClipData:
         name: _clips_of(path, part, labels, options.frames) for name, part in found.items() if part
     }
     return ClipData(labels, splits, _facts(path.name, labels, splits))
+
+
+def videos_in(folder: Path) -> list[Path]:
+    """Return the videos of a folder and the folders in it, without hidden ones."""
+    inside = (f for f in folder.rglob("*") if f.suffix.lower() in VIDEOS and f.is_file())
+    return sorted(f for f in inside if not is_hidden(f.relative_to(folder)))
 
 
 def read_clip(path: Path, frames: int, pictures: int | None = None) -> npt.NDArray[np.uint8]:
@@ -254,17 +264,18 @@ def _sha256(lines: Iterable[str]) -> str:
 def _videos(folder: Path, problems: Problems) -> list[_Video]:
     """Return all videos that can be decoded to their end; the others become problems."""
     files = []
-    for place in sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] not in "._"):
-        inside = sorted(f for f in place.iterdir() if f.suffix.lower() in VIDEOS)
+    for place in (p for p in visible(folder) if p.is_dir()):
+        inside = videos_in(place)
         if not inside:
             problems.add(str(place), "the class has no video")
-        files += inside
+        files += [(place.name, file) for file in inside]
     found = []
-    for file, pictures in zip(files, in_threads(_pictures, files), strict=True):
+    counts = in_threads(_pictures, [file for _, file in files])
+    for (label, file), pictures in zip(files, counts, strict=True):
         if isinstance(pictures, str):
             problems.add(str(file), pictures)
         else:
-            found.append(_Video(file.parent.name, file, pictures))
+            found.append(_Video(label, file, pictures))
     return found
 
 

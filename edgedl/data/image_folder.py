@@ -16,6 +16,7 @@ import numpy as np
 from edgedl.data.archive import UNREADABLE, tar_files
 from edgedl.data.picture_list import Encoded, PictureFacts, Pictures, decode, mean_bytes
 from edgedl.data.remembered import remembered
+from edgedl.data.split_folders import SPLITS, is_hidden, split_folders, visible
 from edgedl.data.table import column, read_csv
 from edgedl.data.threads import in_threads
 from edgedl.errors import DataError
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
-SPLITS = {
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
 MAX_PICTURE_BYTES = 64 << 20
 MAX_ARCHIVE_BYTES = 16 << 30
 MAX_ARRAY_BYTES = 1 << 30
@@ -57,13 +54,8 @@ def read_folder(folder: Path, problems: Problems) -> list[Item]:
     Files that are no pictures by their name are passed over, hidden ones and folders too.
     """
     items = []
-    places = [p for p in _visible(folder) if p.is_dir()]
-    inner = [p for p in places if p.name.lower() in SPLITS]
-    if len(inner) == 1 < len(places) and not any(f.is_dir() for f in _visible(inner[0])):
-        inner = []  # a class that is called train
-    for place in inner or [folder]:
-        split = SPLITS[place.name.lower()] if inner else ""
-        for group in (p for p in _visible(place) if p.is_dir()):
+    for split, place in split_folders(folder):
+        for group in (p for p in visible(place) if p.is_dir()):
             files = [f for f in sorted(group.rglob("*")) if _is_picture(f.relative_to(group))]
             if not files:
                 problems.add(str(group), "empty class: the folder has no picture")
@@ -73,7 +65,7 @@ def read_folder(folder: Path, problems: Problems) -> list[Item]:
 
 def archives(folder: Path) -> list[Path]:
     """Return the archives of a folder."""
-    return [f for f in _visible(folder) if f.is_file() and is_archive(f)]
+    return [f for f in visible(folder) if f.is_file() and is_archive(f)]
 
 
 def is_archive(path: Path) -> bool:
@@ -231,9 +223,4 @@ def _read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 def _is_picture(file: PurePath) -> bool:
     """Return whether a name is that of a picture, and neither it nor a folder of it is hidden."""
-    is_hidden = any(part.startswith(".") and part != ".." for part in file.parts)
-    return file.suffix.lower() in ENDINGS and not is_hidden
-
-
-def _visible(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if not p.name.startswith((".", "_")))
+    return file.suffix.lower() in ENDINGS and not is_hidden(file)

@@ -239,6 +239,22 @@ def test_splits_of_folders_stay(tmp_path):
     assert data.facts["warnings"] == ["test has no clip of nod"]
 
 
+def test_videos_as_people_have_them(tmp_path):
+    """In folders by date, names of macOS beside them, splits as others call them."""
+    for split, label in (("Training", "wave"), ("Training", "nod"), ("valid", "nod")):
+        for name in ("2024/a b.MOV", "2025/ü.mkv", "clip.m4v", "_best.3gp"):
+            place = tmp_path / split / label / name
+            write_levels(place.with_suffix(".mkv"), (10, 20)).rename(place)
+        (tmp_path / split / label / "._clip.m4v").write_bytes(b"\0" * 100)
+        write_levels(tmp_path / split / label / ".trash" / "old.mkv")
+    data = opened(tmp_path, frames=2, test_part=0)
+    assert data.facts["classes"] == {"train": {"nod": 4, "wave": 4}, "val": {"nod": 4}}
+    found = {
+        Path(name).relative_to(tmp_path / "valid" / "nod") for name in data.splits["val"].names
+    }
+    assert found == set(map(Path, ("2024/a b.MOV", "2025/ü.mkv", "clip.m4v", "_best.3gp")))
+
+
 def test_what_folders_do_not_split_is_held_back_from_train(tmp_path):
     write_classes(tmp_path / "train", {"wave": 10, "nod": 20})
     write_classes(tmp_path / "test", {"wave": 3, "nod": 1})
