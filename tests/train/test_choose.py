@@ -1,12 +1,14 @@
 """The manner of training: measured once, remembered afterwards."""
 
 import json
+from collections import Counter
 
+import pytest
 import torch
 from torch import nn
 
 from edgedl.train import choose
-from edgedl.train.choose import choose_manner
+from edgedl.train.choose import Manner, choose_manner
 from edgedl.train.options import TrainOptions
 
 BATCH = (torch.ones(4, 1, 6, 6),)
@@ -53,3 +55,29 @@ def test_a_broken_memory_is_measured_again(tmp_path, monkeypatch):
     (tmp_path / "edgedl" / "manners.json").write_text("{")
     _, took_ms = choose_manner(nn.Linear(6, 2), loss, BATCH, TrainOptions(steps=1))
     assert took_ms.keys() == {"fp32", "bf16"}
+
+
+@pytest.mark.parametrize(
+    ("unit_ms", "rounds"),
+    [(10.0, {"fp32": 5, "bf16": 5, "fp32 channels-last": 5, "bf16 channels-last": 5}),
+     (2000.0, {"fp32": 2, "bf16": 1, "fp32 channels-last": 1, "bf16 channels-last": 2})],
+)  # fmt: skip
+def test_slow_steps_are_tried_less_often(tmp_path, monkeypatch, unit_ms, rounds):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    units = {(True, "fp32"): 2.0, (True, "bf16"): 1.0, (False, "fp32"): 1.4, (False, "bf16"): 1.6}
+    now_s, tried = [0.0], []
+
+    def step_ms(network, _loss, _batch, precision):
+        is_last = network[0].weight.stride()[-1] == 4  # of four channels beside each other
+        tried.append(Manner(precision, is_last).name)
+        ms = unit_ms * units[is_last, precision]
+        now_s[0] += ms / 1e3
+        return ms
+
+    monkeypatch.setattr(choose, "_step_ms", step_ms)
+    monkeypatch.setattr(choose.time, "perf_counter", lambda: now_s[0])
+    network = nn.Sequential(nn.Conv2d(4, 2, 3))
+    manner, took_ms = choose_manner(network, loss, BATCH, TrainOptions(steps=1))
+    assert Counter(tried) == rounds
+    assert manner.name == "bf16 channels-last"
+    assert took_ms.keys() == rounds.keys()
