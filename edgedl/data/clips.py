@@ -30,6 +30,7 @@ VIDEOS = (
 )  # fmt: skip
 SPLITS = ("train", "val", "test")
 MAX_DECODED = 100_000  # frames of one video
+MAX_EVERY = 1000
 
 _EMPTY = "it holds no picture"
 _UNREADABLE = (av.FFmpegError, OSError, ValueError, IndexError)
@@ -45,7 +46,8 @@ class ClipsOptions:
         generated: ``digits``: a digit moves, comes nearer or goes away, the class is how;
             ``scenes``: so does one of the things of the rendered scenes.
         frames: T, frames of a clip; of a video so many, spread evenly.
-        every: On a live source every so many-th frame is taken.
+        every: On a live source every so many-th frame is taken; 0: they lie as
+            far apart as in the videos of ``train``, in the median.
         size_px: Side of generated pictures.
         train: Number of generated clips to learn from.
         val: Number of generated clips for choosing.
@@ -59,7 +61,7 @@ class ClipsOptions:
     path: str = ""
     generated: Literal["", "digits", "scenes"] = ""
     frames: int = 12
-    every: int = 1
+    every: int = 0
     size_px: int = 32
     train: int = 6000
     val: int = 600
@@ -75,7 +77,7 @@ class ClipsOptions:
             "data",
             self,
             frames=(2, 256),
-            every=(1, 1000),
+            every=(0, MAX_EVERY),
             size_px=(24, 256),
             train=(1, 1_000_000),
             val=(0, 1_000_000),
@@ -121,11 +123,13 @@ class ClipData:
         labels: Names of the classes.
         splits: ``train``, ``val``, ``test`` as far as they are there.
         facts: For ``data.json``.
+        every: On a live source every so many-th frame is taken.
     """
 
     labels: tuple[str, ...]
     splits: Mapping[str, Clips]
     facts: Mapping[str, Any]
+    every: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +166,8 @@ def open_clips(options: ClipsOptions) -> ClipData:
     splits = {
         name: _clips_of(path, part, labels, options.frames) for name, part in found.items() if part
     }
-    return ClipData(labels, splits, _facts(path.name, labels, splits))
+    every = options.every or _every(found["train"], options.frames)
+    return ClipData(labels, splits, _facts(path.name, labels, splits), every)
 
 
 def videos_in(folder: Path) -> list[Path]:
@@ -230,6 +235,12 @@ def spread(count: int, wanted: int) -> list[int]:
     return [round(i * (count - 1) / max(wanted - 1, 1)) for i in range(wanted)]
 
 
+def _every(videos: list[_Video], frames: int) -> int:
+    """Return how far apart ``frames`` of a video lie, in the median, so that a camera's do too."""
+    apart = [(video.pictures - 1) / (frames - 1) for video in videos]
+    return min(max(round(float(np.median(apart))), 1), MAX_EVERY) if apart else 1
+
+
 def _generated(options: ClipsOptions) -> ClipData:
     splits = {}
     for place, name in enumerate(SPLITS):
@@ -242,7 +253,8 @@ def _generated(options: ClipsOptions) -> ClipData:
         names = tuple(f"{options.generated} {name} {i}" for i in range(count))
         made_by = (options.generated, options.seed, name, count, options.frames, options.size_px)
         splits[name] = Clips(source.clip, labels, names, _sha256([repr(made_by)]))
-    return ClipData(MOTIONS, splits, _facts(options.generated, MOTIONS, splits))
+    facts = _facts(options.generated, MOTIONS, splits)
+    return ClipData(MOTIONS, splits, facts, options.every or 1)
 
 
 def _clips_of(folder: Path, part: list[_Video], labels: tuple[str, ...], frames: int) -> Clips:

@@ -76,7 +76,7 @@ class ClipClassification:
             some = self._clips[:: max(1, len(train) // _MEASURED_AT_ONCE)]
             image = normalising(image, some.flatten(0, 1))
         self._gain, self._bias = affine(image)
-        clip = ClipSpec(frames=recipe.data.frames, every=recipe.data.every)
+        clip = ClipSpec(frames=recipe.data.frames, every=data.every)
         self.spec = ModelSpec(
             task="clip-classification", image=image, clip=clip, labels=data.labels
         )

@@ -231,6 +231,21 @@ def test_the_seed_decides(tmp_path):
     assert set(one) != set(other)
 
 
+@pytest.mark.parametrize(
+    ("lengths", "frames", "wanted"),
+    [((1, 2), 3, 1), ((9, 9, 90), 3, 4), ((31, 31), 4, 10), ((8, 8), 4, 2)],
+)
+def test_frames_of_a_camera_lie_as_far_apart_as_those_of_the_videos(
+    tmp_path, lengths, frames, wanted
+):
+    for label in ("wave", "nod"):
+        for i, count in enumerate(lengths):
+            write_levels(tmp_path / label / f"{i}.mkv", range(count))
+    given = {"val_part": 0, "test_part": 0, "frames": frames}
+    assert opened(tmp_path, **given).every == wanted
+    assert opened(tmp_path, **given, every=5).every == 5
+
+
 def test_splits_of_folders_stay(tmp_path):
     write_classes(tmp_path / "train", {"wave": 2, "nod": 3})
     write_classes(tmp_path / "test", {"wave": 1})
@@ -386,7 +401,7 @@ def test_generated_without_val():
         ({}, "either data.path or data.generated must be set"),
         ({"path": "x", "generated": "digits"}, "either data.path or data.generated must be set"),
         ({"path": "x", "frames": 1}, "data.frames must be in 2..256; got 1"),
-        ({"path": "x", "every": 0}, "data.every must be in 1..1000; got 0"),
+        ({"path": "x", "every": -1}, "data.every must be in 0..1000; got -1"),
         ({"path": "x", "size_px": 23}, "data.size_px must be in 24..256; got 23"),
         ({"generated": "digits", "train": 0}, "data.train must be in 1..1000000; got 0"),
         ({"path": "x", "val_part": 0.6}, "data.val_part must be in 0..0.5; got 0.6"),
