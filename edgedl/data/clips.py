@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import av
 import numpy as np
@@ -19,10 +19,12 @@ from edgedl.data.moving import MOTIONS, MovingDigits, MovingThings
 from edgedl.data.problems import Problems
 from edgedl.data.remembered import remembered
 from edgedl.data.split_folders import is_hidden, split_folders, visible
-from edgedl.data.threads import in_threads
+from edgedl.data.threads import end_if_unwanted, in_threads
 from edgedl.data.upright import to_bgr
 from edgedl.errors import DataError
 from edgedl.options import check_either, check_ranges
+
+_Result = TypeVar("_Result")
 
 VIDEOS = (
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts",
@@ -106,8 +108,9 @@ class Clips:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
-        return in_threads(self.clip, range(len(self)))
+    def each(self, work: Callable[[npt.NDArray[np.uint8]], _Result]) -> Iterator[_Result]:
+        """Yield ``work`` of each clip, done in threads: few clips are in memory at once."""
+        return in_threads(lambda i: work(self.clip(i)), range(len(self)))
 
     def take(self, rows: npt.NDArray[np.int64]) -> Clips:
         """Return the clips of ``rows``; ``sha256`` stays that of all."""
@@ -210,7 +213,9 @@ def _decoded(path: Path) -> Iterator[av.VideoFrame]:
     with av.open(str(path)) as container:
         if not container.streams.video:
             raise ValueError(_EMPTY)
-        yield from islice(container.decode(video=0), MAX_DECODED)
+        for frame in islice(container.decode(video=0), MAX_DECODED):
+            end_if_unwanted()
+            yield frame
 
 
 @remembered

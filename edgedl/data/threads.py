@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from edgedl.timing import allowed_cores
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+
+_here = threading.local()
 
 _WORTH_IT = 16 << 10  # bytes of a file; handing less to a thread takes longer than reading it
 
@@ -31,7 +34,8 @@ def in_threads(
         yield from map(work, items)
         return
     cores = allowed_cores()
-    pool = ThreadPoolExecutor(cores)
+    is_over = threading.Event()
+    pool = ThreadPoolExecutor(cores, initializer=_begin, initargs=(is_over,))
     begun: deque[Future[_Result]] = deque()
     try:
         for item in items:
@@ -41,4 +45,21 @@ def in_threads(
         while begun:
             yield begun.popleft().result()
     finally:
+        is_over.set()
         pool.shutdown(cancel_futures=True)
+
+
+def end_if_unwanted() -> None:
+    """End the work of this thread if nobody waits for it; long work asks now and then.
+
+    Python does not leave before its threads end: Ctrl-C would wait for a film to be decoded.
+
+    Raises:
+        CancelledError: ``in_threads`` has ended; it takes it.
+    """
+    if getattr(_here, "is_over", None) is not None and _here.is_over.is_set():
+        raise CancelledError
+
+
+def _begin(is_over: threading.Event) -> None:
+    _here.is_over = is_over

@@ -59,8 +59,10 @@ class ClipClassification:
             return cls(split, None, none, np.zeros((0, *shape), spec.image.dtype), none)
         rows = some(clips, len(clips) if limit is None else limit)
         tensors = np.empty((len(rows), *shape), spec.image.dtype)
-        for index, clip in enumerate(clips.take(rows)):
-            tensors[index] = Prepared(spec.image, clip)[:]
+        image = spec.image
+        made = clips.take(rows).each(lambda clip: Prepared(image, clip)[:])
+        for index, tensor in enumerate(made):
+            tensors[index] = tensor
         truths = translated(clips.labels[rows], opened.labels, spec, str(options.path))
         return cls(split, clips, rows, tensors, truths)
 

@@ -140,5 +140,5 @@ def _sized(options: ImageOptions, clips: Clips) -> ImageOptions:
 
 def _pixels(image: ImageSpec, clips: Clips) -> Tensor:
     """Return all clips at the network's size, (n, T, C, H, W) uint8."""
-    made = [resized(image, list(clip)).numpy() for clip in clips]
-    return torch.from_numpy(np.stack(made))
+    made = clips.each(lambda clip: resized(image, list(clip)).numpy())
+    return torch.from_numpy(np.stack(list(made)))

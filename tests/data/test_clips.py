@@ -1,9 +1,12 @@
 """Clips: videos found in folders, spread and split; generated ones; what cannot be decoded."""
 
 import hashlib
+import itertools
 import logging
 import math
 import random
+import sys
+import threading
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +18,7 @@ import pytest
 from videos import gray, write_video
 
 from edgedl.data import clips as clips_module
+from edgedl.data import threads
 from edgedl.data.clips import ClipsOptions, open_clips, read_clip, spread
 from edgedl.data.moving import MOTIONS
 from edgedl.errors import ConfigError, DataError
@@ -162,6 +166,38 @@ def test_only_the_chosen_pictures_take_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(clips_module.av, "open", lambda _: film)
     assert len(read_clip(path, 3)) == 3
     assert film.made == 3
+
+
+def test_decoding_ends_when_nobody_waits_for_it(tmp_path, monkeypatch):
+    """Ctrl-C while a video of hours is looked at."""
+    monkeypatch.setattr(threads, "allowed_cores", lambda: 2)
+    short, path = write_levels(tmp_path / "a.mkv"), tmp_path / "film.mkv"
+    path.touch()
+    is_running, opens = threading.Event(), av.open
+
+    class Endless(Film):
+        def decode(self, video):
+            assert video == 0
+            is_running.set()
+            return itertools.repeat(self)
+
+    monkeypatch.setattr(clips_module, "MAX_DECODED", sys.maxsize)
+    monkeypatch.setattr(clips_module.av, "open", lambda p: Endless() if "film" in p else opens(p))
+
+    def look(file):
+        assert file == path or is_running.wait(30)
+        return read_clip(file, 2)
+
+    clips = threads.in_threads(look, [short, path])
+    assert len(next(clips)) == 2
+    clips.close()
+
+
+def test_each_clip_is_worked_on_in_order(tmp_path):
+    write_classes(tmp_path, {"wave": 5, "nod": 5})
+    train = opened(tmp_path, val_part=0, test_part=0, frames=2).splits["train"]
+    found = train.take(np.array([3, 0, 9])).each(lambda clip: clip.tobytes())
+    assert list(found) == [train.clip(row).tobytes() for row in (3, 0, 9)]
 
 
 def test_a_video_that_has_become_shorter(tmp_path):

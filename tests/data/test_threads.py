@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from edgedl.data import threads
-from edgedl.data.threads import in_threads
+from edgedl.data.threads import end_if_unwanted, in_threads
 
 
 def test_results_come_in_the_order_of_the_items(monkeypatch):
@@ -61,3 +61,36 @@ def test_small_files_are_read_without_threads():
     assert threading.current_thread().name not in set(
         in_threads(lambda _: threading.current_thread().name, range(3), 100_000)
     )
+
+
+@pytest.mark.parametrize("how", ["left", "interrupted"])
+def test_work_that_asks_ends_when_nobody_waits_for_it(monkeypatch, how):
+    """Without asking, the test would not end: threads are waited for."""
+    monkeypatch.setattr(threads, "allowed_cores", lambda: 2)
+    is_running, ended = threading.Event(), threading.Event()
+
+    def work(item):
+        if item == 1:
+            is_running.set()
+            try:
+                while True:
+                    end_if_unwanted()
+            finally:
+                ended.set()
+        assert is_running.wait(30)
+        if item == 0 and how == "interrupted":
+            raise KeyboardInterrupt
+        return item
+
+    results = in_threads(work, range(9))
+    if how == "left":
+        assert next(results) == 0
+        results.close()
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            next(results)
+    assert ended.is_set()
+
+
+def test_work_outside_of_threads_is_wanted():
+    end_if_unwanted()
