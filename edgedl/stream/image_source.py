@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,7 +60,7 @@ class ImageSource(ReadLoop):
             self._end_if(last)
             size_hw = (pixels.shape[0], pixels.shape[1])
             index = self._board.saw_frame(size_hw)
-            info = {"file": path.name}
+            info = {"file": os.fsencode(path.name).decode("utf-8", "backslashreplace")}
             return Frame(pixels, index=index, captured_ns=time.monotonic_ns(), info=info)
         return None
 

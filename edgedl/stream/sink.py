@@ -49,14 +49,15 @@ def caption_event(frame: Frame, caption: Result) -> dict[str, Any]:
     """Return one caption as plain JSON values.
 
     Keys: ``frame`` number in the source, ``media_time_s`` (null for cameras), ``age_ms`` from
-    capture to now, and those of the result: ``text``, ``log_prob``, ``stage_ms``, ``backend``,
-    ``precision``, ``model_hash``.
+    capture to now, ``file`` where each frame is a file of its own, and those of the result:
+    ``text``, ``log_prob``, ``stage_ms``, ``backend``, ``precision``, ``model_hash``.
     """
-    media_s = frame.media_time_s
+    media_s, file = frame.media_time_s, frame.info.get("file")
     return {
         "frame": frame.index,
         "media_time_s": None if media_s is None else round(media_s, 4),
         "age_ms": round(1000 * frame.age_s, 2),
+        **({} if file is None else {"file": file}),
         **caption.to_json(),
     }
 
@@ -92,7 +93,7 @@ class LineSink:
 
     Args:
         stream: Where to.
-        as_json: One JSON object per line instead of time and text.
+        as_json: One JSON object per line instead of text and its time, or the name of its file.
         owned: Close the stream at the end.
     """
 
@@ -107,8 +108,9 @@ class LineSink:
         if self._as_json:
             line = json.dumps(caption_event(frame, caption), ensure_ascii=False)
         else:
-            text = escaped(" ".join(caption.text.split()))
-            line = f"{self._time_s(frame):9.3f} s  {text}"
+            text, file = " ".join(caption.text.split()), frame.info.get("file")
+            told = f"{self._time_s(frame):9.3f} s  {text}" if file is None else f"{text}  {file}"
+            line = escaped(told)
         self._stream.write(line + "\n")
         self._stream.flush()
 

@@ -1,4 +1,5 @@
 import logging
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -18,6 +19,12 @@ def test_a_folder_in_the_order_of_names(folder: Path) -> None:
     assert [frame.pixels.shape[0] for frame in frames] == [10, 20, 30]
     assert [frame.info["file"] for frame in frames] == ["a.jpg", "b.png", "c.JPG"]
     assert source.status().state == "ENDED"
+
+
+def test_a_name_that_is_no_utf8_can_be_written(folder: Path) -> None:
+    (folder / "b.png").rename(os.fsdecode(bytes(folder) + b"/stra\xdfe.png"))
+    with open_source(str(folder)) as source:
+        assert [frame.info["file"] for frame in source][2] == r"stra\xdfe.png"
 
 
 def test_one_image(folder: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from edgedl.errors import UsageError
 from edgedl.frame import Frame, Mounting
 from edgedl.stream.overlay import strip_height_px, with_caption, wrap
-from edgedl.stream.sink import LineSink, open_sink
+from edgedl.stream.sink import LineSink, caption_event, open_sink
 
 GREY = np.full((48, 64, 3), 128, np.uint8)
 
@@ -43,6 +43,16 @@ def test_json_lines(said, tmp_path: Path) -> None:
     first = json.loads(path.read_text().splitlines()[0])
     assert first.pop("age_ms") >= 0
     assert first == {"frame": 0, "media_time_s": 0.0, **said.to_json()}
+
+
+def test_pictures_of_a_folder_are_told_by_name(said) -> None:
+    photo = Frame(GREY, index=3, info={"file": "a\x1b[2J b.jpg"})
+    out = io.StringIO()
+    with LineSink(out, as_json=False) as sink:
+        sink.write(photo, said)
+    assert out.getvalue() == "a small red ring  a\\x1b[2J b.jpg\n"
+    assert caption_event(photo, said)["file"] == "a\x1b[2J b.jpg"
+    assert "file" not in caption_event(frame(0), said)
 
 
 def test_video_is_turned_as_the_camera_hangs(said, tmp_path: Path) -> None:
