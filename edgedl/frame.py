@@ -14,6 +14,8 @@ Rotate = Literal[0, 90, 180, 270]
 Flip = Literal["none", "horizontal", "vertical"]
 U8Image: TypeAlias = npt.NDArray[np.uint8]
 Pixels: TypeAlias = "U8Image | tuple[U8Image, ...]"
+MAX_SIDE_PX = 8192
+"""Longest side of a picture that pre-processing takes."""
 PIXEL_FORMATS: tuple[str, ...] = ("bgr8", "rgb8", "gray8", "yuyv", "nv12", "i420")
 
 

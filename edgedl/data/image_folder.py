@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import tarfile
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -20,15 +23,27 @@ from edgedl.data.split_folders import SPLITS, is_hidden, split_folders, visible
 from edgedl.data.table import column, read_csv
 from edgedl.data.threads import in_threads
 from edgedl.errors import DataError
+from edgedl.frame import MAX_SIDE_PX
+from edgedl.printable import counted
 
 if TYPE_CHECKING:
     from edgedl.data.problems import Problems
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+log = logging.getLogger(__name__)
+
+ENDINGS = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm",
+)  # fmt: skip
+UNREAD = (
+    ".heic", ".heif", ".avif", ".gif", ".jp2", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw",
+)  # fmt: skip
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 MAX_PICTURE_BYTES = 64 << 20
 MAX_ARCHIVE_BYTES = 16 << 30
 MAX_ARRAY_BYTES = 1 << 30
+
+_ZIP_UTF8 = 0x800
+_HEIC = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypmif1", b"ftypmsf1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +66,26 @@ class Item:
 def read_folder(folder: Path, problems: Problems) -> list[Item]:
     """Return the pictures of ``CLASS/*`` or ``SPLIT/CLASS/*``.
 
-    Files that are no pictures by their name are passed over, hidden ones and folders too.
+    Files that are no pictures by their name are passed over, hidden ones and folders too; that
+    pictures of formats that are not read are among them is logged.
     """
     items = []
+    unread: Counter[str] = Counter()
     for split, place in split_folders(folder):
         for group in (p for p in visible(place) if p.is_dir()):
-            files = [f for f in sorted(group.rglob("*")) if _is_picture(f.relative_to(group))]
+            there = [f for f in sorted(group.rglob("*")) if not is_hidden(f.relative_to(group))]
+            files = [f for f in there if _is_picture(f)]
+            unread.update(ending for f in there if (ending := f.suffix.lower()) in UNREAD)
             if not files:
                 problems.add(str(group), "empty class: the folder has no picture")
             items += [Item(str(file), split, group.name, file) for file in files]
+    if unread:
+        log.warning(
+            "%s: passed over %s of formats that are not read: %s; save them as JPEG or PNG",
+            folder,
+            counted(unread.total(), "picture"),
+            ", ".join(f"{count} × {ending}" for ending, count in unread.most_common()),
+        )
     return items
 
 
@@ -120,6 +146,8 @@ def read_list(path: Path, problems: Problems) -> list[Item]:
             problems.add(where, f"{'path' if not file else 'label'} is empty")
         else:
             target = path.parent / file
+            if "\\" in file and not target.exists():  # a list that was made on Windows
+                target = path.parent / file.replace("\\", "/")
             place = SPLITS[split[0].lower()] if split else ""
             items.append(Item(f"{target} ({where})", place, label, target))
     return items
@@ -149,13 +177,22 @@ def _facts(item: Item) -> PictureFacts | str:
     if why := _problem(item):
         return why
     source = item.source
-    facts = _facts_of_file(source) if isinstance(source, Path) else _facts_of(source)
-    return facts or "corrupt: it cannot be decoded"
+    try:
+        return _facts_of_file(source) if isinstance(source, Path) else _facts_of(source)
+    except OSError as err:
+        return f"unreadable: {err.strerror}"
 
 
-def _facts_of(source: Path | bytes) -> PictureFacts | None:
+def _facts_of(source: Path | bytes) -> PictureFacts | str:
     picture = decode(source)
-    return None if picture is None else PictureFacts.of(picture)
+    if picture is None:
+        raw = source.read_bytes() if isinstance(source, Path) else source
+        is_heic = raw[4:12] in _HEIC
+        return "HEIC: save it as JPEG" if is_heic else "corrupt: it cannot be decoded"
+    height, width = picture.shape[:2]
+    if max(height, width) > MAX_SIDE_PX:
+        return f"too large: {width} x {height} pixels; its sides may have {MAX_SIDE_PX}"
+    return PictureFacts.of(picture)
 
 
 _facts_of_file = remembered(_facts_of)
@@ -193,7 +230,7 @@ def _members(path: Path, problems: Problems) -> Iterator[tuple[str, bytes]]:
     total = 0
     for name, size, read in _entries(path):
         file = PurePosixPath(name)
-        if not _is_picture(file):
+        if not _is_picture(file) or is_hidden(file):
             continue
         total += size
         if file.parent.name in ("", ".."):
@@ -209,11 +246,20 @@ def _entries(path: Path) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
                 if not info.is_dir():
-                    yield info.filename, info.file_size, partial(archive.read, info)
+                    yield _name(info), info.file_size, partial(archive.read, info)
         return
     with tarfile.open(path) as archive:
         for member in tar_files(archive):
             yield member.name, member.size, partial(_read, archive, member)
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    """Return a name with slashes; in UTF-8 also where it does not say so, as Macs write it."""
+    name = info.filename
+    if not info.flag_bits & _ZIP_UTF8:
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return name.replace("\\", "/")
 
 
 def _read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
@@ -222,5 +268,4 @@ def _read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 
 def _is_picture(file: PurePath) -> bool:
-    """Return whether a name is that of a picture, and neither it nor a folder of it is hidden."""
-    return file.suffix.lower() in ENDINGS and not is_hidden(file)
+    return file.suffix.lower() in ENDINGS

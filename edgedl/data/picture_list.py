@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgedl.data.threads import in_threads
+from edgedl.errors import DataError
 
 Labels = npt.NDArray[np.int64]
 
@@ -88,6 +89,8 @@ class Pictures:
 class Encoded(Sequence[Any]):
     """Pictures that are decoded each time they are asked for; one after the other, by threads.
 
+    One that changed or went since then is a DataError E356.
+
     Args:
         sources: Files, or the bytes of files.
         facts: Of each, from when it was decoded first.
@@ -107,8 +110,15 @@ class Encoded(Sequence[Any]):
     def __getitem__(self, index: int | slice) -> npt.NDArray[np.uint8] | Encoded:
         if isinstance(index, slice):
             return Encoded(self._sources[index], self.facts[index])
-        picture = decode(self._sources[index])
-        assert picture is not None, index
+        source, shape = self._sources[index], self.facts[index].shape
+        try:
+            picture = decode(source)
+        except OSError:
+            picture = None
+        if picture is None or picture.shape != shape:
+            where = source if isinstance(source, Path) else "a picture of an archive"
+            msg = f"{where} was read before and is gone or another now; leave the data as it is"
+            raise DataError("E356", msg)
         return picture
 
     def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
@@ -148,10 +158,14 @@ def digest(picture: npt.NDArray[np.uint8]) -> bytes:
 
 
 def decode(source: Path | bytes) -> npt.NDArray[np.uint8] | None:
-    """Return a picture as bgr8 (H, W, 3), turned as its EXIF says; None if it is none."""
+    """Return a picture as bgr8 (H, W, 3), turned as its EXIF says; None if it is none.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    raw = source.read_bytes() if isinstance(source, Path) else source
     try:
-        raw = source.read_bytes() if isinstance(source, Path) else source
         picture = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR) if raw else None
-    except (OSError, cv2.error):
+    except cv2.error:
         return None
     return None if picture is None else np.asarray(picture, np.uint8)

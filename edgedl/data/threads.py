@@ -10,6 +10,8 @@ from typing import TypeVar
 
 from edgedl.timing import allowed_cores
 
+_MOST_THREADS = 8  # more would wait for who takes the results, each with a photo in memory
+
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -21,7 +23,7 @@ _WORTH_IT = 16 << 10  # bytes of a file; handing less to a thread takes longer t
 def in_threads(
     work: Callable[[_Item], _Result], items: Iterable[_Item], item_bytes: float = _WORTH_IT
 ) -> Iterator[_Result]:
-    """Yield ``work`` of each item in their order, done by as many threads as there are cores.
+    """Yield ``work`` of each item in their order, done by a thread for each core, at most 8.
 
     Only a few results wait to be taken, so that they may be large.
 
@@ -33,14 +35,14 @@ def in_threads(
     if item_bytes < _WORTH_IT:
         yield from map(work, items)
         return
-    cores = allowed_cores()
+    threads = min(allowed_cores(), _MOST_THREADS)
     is_over = threading.Event()
-    pool = ThreadPoolExecutor(cores, initializer=_begin, initargs=(is_over,))
+    pool = ThreadPoolExecutor(threads, initializer=_begin, initargs=(is_over,))
     begun: deque[Future[_Result]] = deque()
     try:
         for item in items:
             begun.append(pool.submit(work, item))
-            if len(begun) > 2 * cores:
+            if len(begun) > 2 * threads:
                 yield begun.popleft().result()
         while begun:
             yield begun.popleft().result()

@@ -130,6 +130,19 @@ def test_an_underscore_hides_no_picture(tmp_path):
     assert placed(read_folder(tmp_path, Problems())) == [("", "cat")]
 
 
+def test_pictures_of_formats_that_are_not_read_are_told(tmp_path, caplog):
+    unread = {"cat/a.HEIC": b"x", "cat/old/b.heic": b"x", "dog/c.gif": b"x", "dog/.d.gif": b"x"}
+    write_files(tmp_path, {**FILES, **unread, "dog/Thumbs.db": b"x"})
+    assert len(read_folder(tmp_path, Problems())) == 3
+    (told,) = caplog.messages
+    assert "passed over 3 pictures of formats that are not read: 2 × .heic, 1 × .gif" in told
+
+
+def test_nothing_is_told_of_files_that_are_no_pictures(tmp_path, caplog):
+    read_folder(write_files(tmp_path, {**FILES, "cat/Thumbs.db": b"x"}), Problems())
+    assert caplog.messages == []
+
+
 def test_an_empty_class_is_a_problem(tmp_path):
     write_files(tmp_path, FILES)
     (tmp_path / "emu").mkdir()
@@ -184,6 +197,31 @@ def test_names_in_an_archive_lead_nowhere(tmp_path, ending):
     }
     assert {p.why for p in problems.found} == {"wrong place: CLASS/file is expected"}
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == [path]
+
+
+def write_zip(path, files, encoding):
+    """Write a ZIP whose names do not say how they are encoded."""
+
+    class Info(zipfile.ZipInfo):
+        def _encodeFilenameFlags(self):  # noqa: N802 - zipfile asks it
+            return self.filename.encode(encoding), 0
+
+    with zipfile.ZipFile(path, "w") as file:
+        for name, raw in files.items():
+            info = Info()
+            info.filename = name
+            file.writestr(info, raw)
+    return path
+
+
+@pytest.mark.parametrize(("encoding", "other"), [("utf-8", "房间"), ("cp437", "Vögel")])
+def test_a_zip_of_other_systems(tmp_path, encoding, other):
+    names = [r"photos\Kätzchen\1.png", rf"photos\{other}\2.png", "photos/Kätzchen/3.png"]
+    path = write_zip(tmp_path / "a.zip", {name: png() for name in names}, encoding)
+    problems = Problems()
+    items = read_archive(path, problems)
+    assert [item.label for item in items] == ["Kätzchen", other, "Kätzchen"]
+    assert problems.found == []
 
 
 def test_a_split_without_classes_is_a_problem(tmp_path):
@@ -311,6 +349,13 @@ def test_a_list_without_splits(tmp_path):
     assert items[0].split == ""
 
 
+def test_a_list_made_on_windows(tmp_path):
+    write_files(tmp_path, FILES)
+    path = write_list(tmp_path, "path,label\ncat\\1.png,cat\ndog\\none.png,dog\n")
+    items = read_list(path, Problems())
+    assert [item.source for item in items] == [tmp_path / "cat/1.png", tmp_path / "dog/none.png"]
+
+
 def test_bad_rows_of_a_list(tmp_path):
     text = (
         "path,label,split\na.png,cat,train\nb.png,cat\nc.png,,test\nd.png,dog,later\n"
@@ -373,9 +418,12 @@ def test_what_is_no_picture_is_told_and_the_rest_is_used(tmp_path, monkeypatch):
         "cat/text.png": b"this is no picture",
         "cat/cut.jpg": cv2.imencode(".jpg", picture())[1].tobytes()[:20],
         "cat/large.png": bytes(50_000),
+        "cat/wide.png": png(0, (1, 8193)),
+        "cat/widest.png": png(0, (1, 8192)),
+        "cat/phone.jpg": b"\0\0\0\x24ftypheic" + bytes(99),
         "cat/gone.png": png(),
     }
-    monkeypatch.setattr(image_folder, "MAX_PICTURE_BYTES", 10_000)
+    monkeypatch.setattr(image_folder, "MAX_PICTURE_BYTES", 40_000)
     items = items_of(write_files(tmp_path, files))
     (tmp_path / "cat/gone.png").unlink()
     problems = Problems()
@@ -387,10 +435,28 @@ def test_what_is_no_picture_is_told_and_the_rest_is_used(tmp_path, monkeypatch):
             "text.png": "corrupt: it cannot be decoded",
             "cut.jpg": "corrupt: it cannot be decoded",
             "large.png": "too large: 50000 bytes",
+            "wide.png": "too large: 8193 x 1 pixels; its sides may have 8192",
+            "phone.jpg": "HEIC: save it as JPEG",
             "gone.png": "missing: there is no such file",
         }.items()
     }
-    assert splits[""].names == [str(tmp_path / "cat/good.png")]
+    assert splits[""].names == [str(tmp_path / "cat" / name) for name in ("good.png", "widest.png")]
+
+
+def test_what_cannot_be_opened_is_told_as_that(tmp_path):
+    items = [Item("a", "", "cat", write_files(tmp_path, FILES) / "cat")]
+    problems = Problems()
+    assert checked(items, ["cat"], problems) == {}
+    assert [one.why for one in problems.found] == ["unreadable: Is a directory"]
+
+
+def test_what_goes_while_it_is_checked_is_told(tmp_path, monkeypatch):
+    """Between the first look at a file and the second."""
+    write_files(tmp_path, FILES)
+    monkeypatch.setattr(image_folder, "_problem", lambda item: item.source.unlink() or "")
+    problems = Problems()
+    assert checked(items_of(tmp_path), ["cat", "dog"], problems) == {}
+    assert {one.why for one in problems.found} == {"unreadable: No such file or directory"}
 
 
 def test_no_file_has_a_zero_byte_in_its_name():

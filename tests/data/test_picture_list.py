@@ -2,12 +2,14 @@
 
 import hashlib
 import struct
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from edgedl.data.picture_list import Encoded, PictureFacts, Pictures, decode, mean_bytes, sizes
+from edgedl.errors import DataError
 
 
 def pictures(n=4, size_hw=(5, 7)):
@@ -82,9 +84,30 @@ def test_what_is_no_picture_is_none(raw, tmp_path):
     assert decode(tmp_path / "a.png") is None
 
 
-def test_a_missing_file_and_a_folder_are_none(tmp_path):
-    assert decode(tmp_path / "missing.png") is None
-    assert decode(tmp_path) is None
+def test_a_missing_file_and_a_folder_cannot_be_read(tmp_path):
+    for path in (tmp_path / "missing.png", tmp_path):
+        with pytest.raises(OSError, match=path.name):
+            decode(path)
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_bytes(b"half")])
+def test_a_picture_that_went_or_changed_is_named(tmp_path, change):
+    (picture,) = pictures(1)
+    path = tmp_path / "a.png"
+    path.write_bytes(png(picture))
+    encoded = Encoded([path], [PictureFacts.of(picture)])
+    np.testing.assert_array_equal(encoded[0], picture)
+    change(path)
+    with pytest.raises(DataError, match=r"a\.png was read before and is gone") as err:
+        list(encoded)
+    assert err.value.code == "E356"
+
+
+def test_a_picture_of_another_size_is_named(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(png(pictures(1, (5, 8))[0]))
+    with pytest.raises(DataError, match="another now"):
+        Encoded([path], [PictureFacts.of(pictures(1)[0])])[0]
 
 
 @pytest.mark.parametrize("form", ["array", "list", "encoded"])
