@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgedl.data.archive import UNREADABLE, tar_files
+from edgedl.data.image_header import is_heic
 from edgedl.data.picture_list import Encoded, PictureFacts, Pictures, decode, mean_bytes
 from edgedl.data.remembered import remembered
 from edgedl.data.split_folders import SPLITS, is_hidden, split_folders, visible
@@ -43,7 +44,6 @@ MAX_ARCHIVE_BYTES = 16 << 30
 MAX_ARRAY_BYTES = 1 << 30
 
 _ZIP_UTF8 = 0x800
-_HEIC = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypmif1", b"ftypmsf1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +187,7 @@ def _facts_of(source: Path | bytes) -> PictureFacts | str:
     picture = decode(source)
     if picture is None:
         raw = source.read_bytes() if isinstance(source, Path) else source
-        is_heic = raw[4:12] in _HEIC
-        return "HEIC: save it as JPEG" if is_heic else "corrupt: it cannot be decoded"
+        return "HEIC: save it as JPEG" if is_heic(raw) else "corrupt: it cannot be decoded"
     height, width = picture.shape[:2]
     if max(height, width) > MAX_SIDE_PX:
         return f"too large: {width} x {height} pixels; its sides may have {MAX_SIDE_PX}"

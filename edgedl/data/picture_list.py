@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edgedl.data.image_header import is_complete
 from edgedl.data.threads import in_threads
 from edgedl.errors import DataError
 
@@ -158,12 +159,14 @@ def digest(picture: npt.NDArray[np.uint8]) -> bytes:
 
 
 def decode(source: Path | bytes) -> npt.NDArray[np.uint8] | None:
-    """Return a picture as bgr8 (H, W, 3), turned as its EXIF says; None if it is none.
+    """Return a picture as bgr8 (H, W, 3), turned as its EXIF says; None if it is none, or cut.
 
     Raises:
         OSError: The file cannot be read.
     """
     raw = source.read_bytes() if isinstance(source, Path) else source
+    if raw.startswith(b"\xff\xd8") and not is_complete(raw):
+        return None  # OpenCV 4 fills what is missing with grey
     try:
         picture = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR) if raw else None
     except cv2.error:

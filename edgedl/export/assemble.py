@@ -9,10 +9,11 @@ from contextlib import ExitStack
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from edgedl import timing
-from edgedl.bundle import GoldenSample, list_files, tensor_sha256, write_golden
+from edgedl.bundle import Given, GoldenSample, list_files, tensor_sha256, write_golden
 from edgedl.bundle.files import MAX_FILES
 from edgedl.bundle.manifest import (
     INT8,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from edgedl.export.job import Candidate, Job
     from edgedl.export.quantize import Recipe
     from edgedl.export.search import Search
+    from edgedl.frame import U8Image
     from edgedl.spec import ModelSpec
 
 GOLDEN = 8
@@ -45,6 +47,7 @@ SAMPLES = 12
 
 _OTHER_FILES = 64  # graphs, engines and tables, with room to spare
 _GOLDEN_FROM = 200  # held-out samples the golden ones are chosen from
+_GOLDEN_PIXELS = 1 << 20
 _BACKEND = "onnxruntime"
 # Arm and GPUs compute fp16 in fp16, x86 in fp32: 5.3e-3 was seen between the two.
 _FLOORS = {"fp32": 1e-4, "fp16": 2e-2, "bf16": 5e-2, **dict.fromkeys(INT8, 2e-2)}
@@ -96,18 +99,32 @@ def _golden(job: Job, precisions: Sequence[str]) -> list[GoldenSample]:
     with ExitStack() as stack:
         models = {p: stack.enter_context(job.open(p)) for p in precisions}
         first = next(iter(models.values()))
-        tensors = [first.prepare(samples.inputs(row)) for row in rows]
+        tensors = [first.prepare(_small(samples.inputs(row))) for row in rows]
         clear = [min(margin(m, tensor) for m in models.values()) for tensor in tensors]
         best = sorted(range(count), key=clear.__getitem__)[-golden_count(job.spec) :]
         return [
             GoldenSample(
                 name=f"{number:02}",
-                given=samples.inputs(rows[index]),
+                given=_small(samples.inputs(rows[index])),
                 input_sha256=tensor_sha256(tensors[index]),
                 expected={p: model.expect(tensors[index]) for p, model in models.items()},
             )
             for number, index in enumerate(sorted(best))
         ]
+
+
+def _small(given: Given) -> Given:
+    """Return a sample whose pictures are no larger than need be: a bundle carries them as PNG."""
+    return dataclasses.replace(given, pictures=tuple(map(_small_picture, given.pictures)))
+
+
+def _small_picture(picture: U8Image) -> U8Image:
+    height, width = picture.shape[:2]
+    scale = (_GOLDEN_PIXELS / (height * width)) ** 0.5
+    if scale >= 1:
+        return picture
+    size_wh = [max(1, int(side * scale)) for side in (width, height)]
+    return np.asarray(cv2.resize(picture, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _manifest(

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from edgedl.data.image_header import HEIC, SUFFIXES, image_size_hw, is_complete, is_heic
 from edgedl.errors import SourceError
-from edgedl.frame import Frame, U8Image
-from edgedl.stream.av_decode import MAX_PIXELS
-from edgedl.stream.image_header import SUFFIXES, image_size_hw, is_complete
+from edgedl.frame import MAX_SIDE_PX, Frame, U8Image
 from edgedl.stream.status import ReadLoop, SourceStatus, StatusBoard, describe
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ def read_image(path: Path) -> U8Image:
     """Decode one image to bgr8, (H, W, 3), upright, 16-bit and alpha reduced to 8-bit colour.
 
     Raises:
-        SourceError: E332 empty, E337 more than 32 megapixels, E338 not a complete image.
+        SourceError: E332 empty, E337 a side of more than 8192 pixels, E338 not a complete image.
     """
     size_bytes = path.stat().st_size
     if size_bytes == 0:
@@ -101,11 +100,13 @@ def read_image(path: Path) -> U8Image:
         raise SourceError("E337", f"{path}: image files over 128 MiB are refused")
     data = path.read_bytes()
     size_hw = image_size_hw(data)
+    if is_heic(data):
+        raise SourceError("E338", f"{path}: HEIC images are not read; save it as JPEG")
     if size_hw is None or not is_complete(data):
         raise SourceError("E338", f"{path}: not a complete JPEG, PNG, WebP or BMP image")
     height, width = size_hw
-    if height * width > MAX_PIXELS:
-        msg = f"{path}: {width}x{height} exceeds 32 megapixels; make it smaller"
+    if max(height, width) > MAX_SIDE_PX:
+        msg = f"{path}: {width}x{height} exceeds {MAX_SIDE_PX} pixels a side; make it smaller"
         raise SourceError("E337", msg)
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
@@ -121,7 +122,9 @@ def _image_paths(uri: SourceUri) -> list[Path]:
     path = uri.path
     if not path.is_dir():
         return [path]
-    found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+    seen = (*SUFFIXES, *HEIC)  # of the latter each is told
+    found = sorted(p for p in path.iterdir() if p.suffix.lower() in seen and p.is_file())
     if not found:
-        raise uri.error("E331", f"the folder holds no image ({', '.join(SUFFIXES)})")
+        inner = "; give one of the folders in it" if any(p.is_dir() for p in path.iterdir()) else ""
+        raise uri.error("E331", f"the folder holds no image ({', '.join(SUFFIXES)}){inner}")
     return found

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
+from edgedl.data.image_header import HEIC, SUFFIXES
 from edgedl.deps import explain_missing
-from edgedl.stream.image_header import SUFFIXES
+from edgedl.frame import MAX_SIDE_PX
 from edgedl.stream.status import Source, SourceStatus, State
 from edgedl.stream.uri import SourceUri, parse_uri
 
@@ -36,7 +37,7 @@ def open_source(uri: str, realtime: bool = False, fail_fast: bool = True) -> Sou
             return TestSource(checked, realtime)
         if checked.scheme:
             return _open_camera(checked, fail_fast)
-        if checked.path.is_dir() or checked.path.suffix.lower() in SUFFIXES:
+        if checked.path.is_dir() or checked.path.suffix.lower() in (*SUFFIXES, *HEIC):
             return _open_images(checked)
         from edgedl.stream.file_source import FileSource
 
@@ -53,7 +54,9 @@ def _open_camera(uri: SourceUri, fail_fast: bool) -> Source:
 
 
 def _open_images(uri: SourceUri) -> Source:
-    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**25))  # read when cv2 is loaded
+    os.environ.setdefault(
+        "OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_SIDE_PX**2)
+    )  # read when cv2 is loaded
     from edgedl.stream.image_source import ImageSource
 
     if not uri.path.exists():

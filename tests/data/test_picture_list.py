@@ -84,6 +84,14 @@ def test_what_is_no_picture_is_none(raw, tmp_path):
     assert decode(tmp_path / "a.png") is None
 
 
+def test_a_cut_jpeg_is_none_whatever_opencv_makes_of_it(monkeypatch):
+    whole = cv2.imencode(".jpg", pictures(1, (100, 100))[0])[1].tobytes()
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: np.zeros((100, 100, 3), np.uint8))
+    assert decode(whole) is not None
+    for length in (10, 1000, len(whole) // 2, len(whole) - 2):
+        assert decode(whole[:length]) is None
+
+
 def test_a_missing_file_and_a_folder_cannot_be_read(tmp_path):
     for path in (tmp_path / "missing.png", tmp_path):
         with pytest.raises(OSError, match=path.name):

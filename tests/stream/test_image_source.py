@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from edgedl import open_source
+from edgedl.data.image_header import image_size_hw, is_complete
 from edgedl.errors import SourceError
-from edgedl.stream.image_header import image_size_hw, is_complete
 
 
 def test_a_folder_in_the_order_of_names(folder: Path) -> None:
@@ -50,6 +50,67 @@ def test_no_part_of_an_image_is_one(tmp_path: Path, suffix: str) -> None:
         with pytest.raises(SourceError) as caught, open_source(str(path)) as source:
             list(source)
         assert caught.value.code == "E338"
+
+
+def with_thumbnail(jpeg: bytes) -> bytes:
+    """Return a JPEG with a small one in its EXIF segment, as cameras write it."""
+    small = cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+    head = b"Exif\0\0" + small
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", 2 + len(head)) + head + jpeg[2:]
+
+
+@pytest.mark.parametrize("progressive", [0, 1])
+@pytest.mark.parametrize("restart", [0, 2])
+def test_a_jpeg_may_go_on_after_its_end(tmp_path: Path, progressive: int, restart: int) -> None:
+    """Phones put a video there."""
+    noise = np.random.default_rng(1).integers(0, 256, (100, 100, 3), np.uint8)
+    options = [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive, cv2.IMWRITE_JPEG_RST_INTERVAL, restart]
+    jpeg = with_thumbnail(cv2.imencode(".jpg", noise, options)[1].tobytes())
+    assert len(jpeg) > 10_000
+    path = tmp_path / "motion.jpg"
+    path.write_bytes(jpeg + bytes(100_000))
+    with open_source(str(path)) as source:
+        (frame,) = source
+    np.testing.assert_array_equal(frame.pixels, cv2.imread(str(path)))
+    for length in range(5000, len(jpeg) - 1, 500):
+        assert not is_complete(jpeg[:length]), length
+        assert not is_complete(jpeg[:length] + bytes(100_000)), length
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.HEIC"])
+def test_heic_is_told(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"\0\0\0\x24ftypheic" + bytes(99))
+    for source in (tmp_path / name, tmp_path):
+        with pytest.raises(SourceError, match="save it as JPEG") as caught:
+            list(open_source(str(source)))
+        assert caught.value.code == "E338"
+
+
+def test_a_folder_of_folders(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+    (folder / "cat").mkdir()
+    with pytest.raises(SourceError, match="give one of the folders in it") as caught:
+        open_source(str(folder))
+    assert caught.value.code == "E331"
+
+
+@pytest.mark.parametrize("size_hw", [(1, 8193), (8193, 1)])
+def test_what_preprocessing_would_refuse_is_left_out(
+    folder: Path, size_hw: tuple[int, int]
+) -> None:
+    cv2.imwrite(str(folder / "a.jpg"), np.zeros(size_hw, np.uint8))
+    with open_source(str(folder)) as source:
+        assert [frame.info["file"] for frame in source] == ["b.png", "c.JPG"]
+    with pytest.raises(SourceError, match="8192 pixels a side") as caught:
+        list(open_source(str(folder / "a.jpg")))
+    assert caught.value.code == "E337"
+
+
+def test_a_photo_of_48_megapixels(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.jpg"), np.full((6048, 8064), 7, np.uint8))
+    with open_source(str(tmp_path)) as source:
+        assert [frame.pixels.shape for frame in source] == [(6048, 8064, 3)]
 
 
 @pytest.mark.parametrize("data", [b"%PDF-1.7", b"<svg></svg>", b"<html>", b"GIF89a" + bytes(20)])

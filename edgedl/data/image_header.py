@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import struct
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp")
+HEIC = (".heic", ".heif")
+
+_HEIC = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypmif1", b"ftypmsf1")
+_JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # neither a stuffed byte nor a restart
 
 
 def image_size_hw(data: bytes) -> tuple[int, int] | None:
@@ -29,15 +34,35 @@ def image_size_hw(data: bytes) -> tuple[int, int] | None:
     return None
 
 
+def is_heic(data: bytes) -> bool:
+    """Return whether a file is what iPhones write unless told otherwise, by its first bytes."""
+    return data[4:12] in _HEIC
+
+
 def is_complete(data: bytes) -> bool:
-    """Say whether the end of the image is there; decoders fill what is missing with grey."""
+    """Say whether the end of the image is there; decoders fill what is missing with grey.
+
+    A JPEG may go on after its end: phones put a video there.
+    """
     if data.startswith(b"\xff\xd8"):
-        return b"\xff\xd9" in data[-4096:]
+        return b"\xff\xd9" in data[-4096:] or _has_jpeg_end(data)
     if data.startswith(b"\x89PNG"):
         return b"IEND" in data[-4096:]
     if data.startswith(b"RIFF"):
         return len(data) >= int.from_bytes(data[4:8], "little") + 8
     return len(data) >= int.from_bytes(data[2:6], "little")
+
+
+def _has_jpeg_end(data: bytes) -> bool:
+    """Walk the segments and the scans, past the ends of thumbnails, to the end of the image."""
+    at = 2
+    while found := _JPEG_MARKER.search(data, at):
+        at, marker = found.end(), found[0][1]
+        if marker == 0xD9:
+            return True
+        if marker not in (0x01, 0xD8):
+            at += int.from_bytes(data[at : at + 2], "big")
+    return False
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
