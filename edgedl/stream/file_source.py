@@ -19,6 +19,7 @@ from edgedl.stream.status import ReadLoop, SourceStatus, StatusBoard, describe
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.frame import VideoFrame
 
     from edgedl.stream.uri import SourceUri
@@ -141,7 +142,7 @@ class FileSource(ReadLoop):
         """Yield the undamaged frames; raise E334 at the end if the file is shorter than it says."""
         packets = 0
         for packet in self._container.demux(self._stream):
-            packets += packet.size > 0
+            packets = self._seen(packets, packet)
             for frame in pictures(packet, self._uri):
                 if frame is None:
                     self._board.saw_corrupt()
@@ -151,6 +152,16 @@ class FileSource(ReadLoop):
             wanted = self._stream.frames
             text = f"is incomplete: {packets} of {wanted} frames are there; copy it again"
             raise self._uri.error("E334", text)
+
+    def _seen(self, before: int, packet: Packet[Any]) -> int:
+        """Return how many frames of the file were read with this packet.
+
+        AVI counts frames that repeat the one before, too; they have no packet, but a time.
+        """
+        if not packet.size:
+            return before
+        is_avi, place = self._container.format.name == "avi", packet.dts
+        return max(before, place) + 1 if is_avi and place is not None else before + 1
 
 
 def _open(uri: SourceUri) -> InputContainer:

@@ -1,4 +1,5 @@
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -103,6 +104,35 @@ def test_a_file_that_breaks_off_says_so_at_its_end(tmp_path: Path, clip: Path) -
     assert caught.value.code == "E334"
     assert 0 < status.frames < 30
     assert status.state == "FAILED"
+
+
+def write_avi(path: Path, times: list[int]) -> Path:
+    """Write 10 frames a second; where ``times`` leaves one out, AVI repeats the one before."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for time_ in times:
+            picture = av.VideoFrame(64, 48, "yuv420p")
+            picture.pts, picture.time_base = time_, Fraction(1, 10)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    return path
+
+
+def test_repeated_frames_of_an_avi_are_not_missing(tmp_path: Path) -> None:
+    times = [0, 2, 3, 7, 8]
+    path = write_avi(tmp_path / "a.avi", times)
+    with open_source(str(path)) as source:
+        assert [round(frame.media_time_s * 10) for frame in source] == times
+
+
+def test_half_an_avi_says_so_at_its_end(tmp_path: Path) -> None:
+    path = write_avi(tmp_path / "a.avi", list(range(0, 60, 2)))
+    data = path.read_bytes()
+    half = write(tmp_path / "half.avi", data[: (data.index(b"movi") + data.index(b"idx1")) // 2])
+    with open_source(half) as source, pytest.raises(SourceError) as caught:
+        list(source)
+    assert caught.value.code == "E334"
 
 
 def test_a_damaged_video_gives_its_good_frames(tmp_path: Path, clip: Path) -> None:
