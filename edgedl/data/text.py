@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgedl.data.download import find
+from edgedl.data.split_folders import is_hidden
 from edgedl.errors import DataError
 from edgedl.options import check_ranges
 
@@ -20,8 +22,8 @@ class TextOptions:
     """The section ``[data]`` of a text to be foreseen.
 
     Attributes:
-        path: A text file in UTF-8, a folder of such (``*.txt``, by name), or the name of a known
-            set, e.g. ``tinyshakespeare``.
+        path: A text file in UTF-8, a folder of such (``*.txt``, in folders of it too, by name), or
+            the name of a known set, e.g. ``tinyshakespeare``.
         val_part: Part of the text before the test part that is held back for choosing, 0..0.5.
         test_part: Last part of the text, 0..0.5.
     """
@@ -54,7 +56,7 @@ def open_text(options: TextOptions) -> LongText:
         DataError: E356 there is none, E358 it is not UTF-8, or too short to be split.
     """
     path = find(options.path)
-    files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
+    files = _files_in(path) if path.is_dir() else [path]
     if not files:
         msg = f"{path} holds no .txt file; name a text file or a folder of them"
         raise DataError("E356", msg)
@@ -71,12 +73,19 @@ def open_text(options: TextOptions) -> LongText:
         raise DataError("E358", msg)
     facts = {
         "name": path.name,
-        "files": [file.name for file in files],
+        "files": [
+            file.relative_to(path).as_posix() if path.is_dir() else file.name for file in files
+        ],
         "characters": n,
         "different": len(set(text)),
         "splits": {name: _facts(part) for name, part in splits.items()},
     }
     return LongText(splits, facts)
+
+
+def _files_in(folder: Path) -> list[Path]:
+    files = (f for f in folder.rglob("*") if f.suffix.lower() == ".txt" and f.is_file())
+    return sorted(f for f in files if not is_hidden(f.relative_to(folder)))
 
 
 def read_utf8(path: Path) -> str:
@@ -98,9 +107,10 @@ def read_utf8(path: Path) -> str:
     except UnicodeDecodeError as err:
         place = len(raw) - len(err.object) + err.start  # a mark of UTF-8 is not in err.object
         line = raw.count(b"\n", 0, place) + 1
+        encoding = "utf-16" if raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "latin1"
         msg = (
             f"{path} is not UTF-8: line {line}, byte {place} is 0x{raw[place]:02x}; "
-            "convert it, e.g. iconv -f latin1 -t utf-8"
+            f"convert it, e.g. iconv -f {encoding} -t utf-8"
         )
         raise DataError("E358", msg) from err
     return text.replace("\r\n", "\n")

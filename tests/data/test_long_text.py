@@ -58,6 +58,23 @@ def test_files_of_a_folder_by_name(tmp_path):
     assert data.facts["files"] == ["a.txt", "b.txt"]
 
 
+def test_texts_in_folders_of_a_folder_and_none_that_are_hidden(tmp_path):
+    (tmp_path / "1820").mkdir()
+    (tmp_path / ".git").mkdir()
+    for name in ("b.TXT", "1820/ü b.txt", "._b.txt", ".git/c.txt", "notes.md"):
+        written(tmp_path, RAW if name[0] != "." else b"\xa3", name)
+    data = opened(tmp_path, test_part=0)
+    assert data.facts["files"] == ["1820/ü b.txt", "b.TXT"]
+    assert data.splits["train"] == TEXT * 2
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_what_windows_calls_unicode(tmp_path, encoding):
+    with pytest.raises(DataError, match=r"convert it, e\.g\. iconv -f utf-16 -t utf-8$") as err:
+        read_utf8(written(tmp_path, f"\ufeff{TEXT}".encode(encoding)))
+    assert err.value.code == "E358"
+
+
 def test_a_folder_without_text(tmp_path):
     with pytest.raises(
         DataError, match=r"holds no \.txt file; name a text file or a folder"
