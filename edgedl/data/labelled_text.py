@@ -119,9 +119,8 @@ def open_labelled_text(options: LabelledTextOptions) -> TextData:
 def _read(path: Path, options: LabelledTextOptions) -> list[tuple[str, str, str]]:
     """Return (text, label, split or "") of each good row."""
     names, table = read_csv(path)
-    wanted = [options.text_column, options.label_column]
-    wanted += [options.split_column] if options.split_column else []
-    places = [column(names, name, path) for name in wanted]
+    keys = ["text_column", "label_column", *["split_column"] * bool(options.split_column)]
+    places = [column(names, getattr(options, key), path, f"data.{key}") for key in keys]
     problems, rows = Problems(), []
     for line, cells in table:
         where = f"{path}:{line}"

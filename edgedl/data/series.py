@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from edgedl.spec import SeriesSpec
 
 _LARGEST = float(np.finfo(np.float32).max)
+
+_WITH_COMMA = re.compile(r"\s*[-+]?[\d.]*,[\d.,]+(e[-+]?\d+)?\s*", re.IGNORECASE)
 
 F32Array = npt.NDArray[np.float32]
 
@@ -144,7 +148,8 @@ def open_series(options: SeriesOptions) -> SeriesData:
                 f"window of {options.window} and a horizon of {options.horizon} need {least}"
             )
             raise DataError("E352", msg)
-    return SeriesData(inputs, outputs, splits, _facts(splits, options))
+    warnings = [] if options.inputs or options.generated else _clocks(rows)
+    return SeriesData(inputs, outputs, splits, _facts(splits, options) | {"warnings": warnings})
 
 
 def windows(rows: Rows, spec: SeriesSpec) -> tuple[F32Array, F32Array]:
@@ -188,10 +193,11 @@ def read_series(
     """Read columns of a CSV file; without names all columns of numbers.
 
     Raises:
-        DataError: E355 bad cells, E358 not UTF-8, E359 no such column, or no number.
+        DataError: E355 bad cells, E358 not UTF-8, E359 no such column, or no number; numbers with
+            commas, where no columns are named.
     """
     names, table = read_csv(path)
-    wanted = tuple(columns) or tuple(_numeric(names, [cells for _, cells in table]))
+    wanted = tuple(columns) or tuple(_numeric(names, [cells for _, cells in table], path))
     if not wanted:
         msg = f"{path} has no column of numbers: {', '.join(names)} hold something else"
         raise DataError("E359", msg)
@@ -215,11 +221,24 @@ def read_series(
     return Rows(chosen, values)
 
 
-def _numeric(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the columns with a name most of whose cells are numbers."""
+def _numeric(names: Sequence[str], rows: Sequence[Sequence[str]], path: Path) -> list[str]:
+    """Return the columns with a name most of whose cells are numbers.
+
+    Raises:
+        DataError: E359 those of a column have commas.
+    """
     found = Counter(
         k for cells in rows for k, cell in enumerate(cells) if _number(cell) is not None
     )
+    for k, name in enumerate(names):
+        with_comma = [row[k] for row in rows if k < len(row) and _WITH_COMMA.fullmatch(row[k])]
+        if name and 2 * len(with_comma) > len(rows):
+            msg = (
+                f"{path}: the numbers of {name!r} have commas, e.g. {with_comma[0].strip()!r}; "
+                "write them with points, as in 1234.5, or name other columns: --set "
+                "'data.inputs=[\"NAME\"]'"
+            )
+            raise DataError("E359", msg)
     return [name for k, name in enumerate(names) if name and 2 * found[k] > len(rows)]
 
 
@@ -230,6 +249,19 @@ def _number(cell: str) -> float | None:
     except ValueError:
         return None
     return value if abs(value) <= _LARGEST else None
+
+
+def _clocks(rows: Rows) -> list[str]:
+    """Return a warning for each column that may be a time: what is to come was never seen."""
+    steps = dict(zip(rows.columns, np.diff(rows.values, axis=0).T, strict=True))
+    others = [name for name, step in steps.items() if (step < 0).any() or not step.any()]
+    told = json.dumps(others or ["NAME"], ensure_ascii=False)
+    return [
+        f"{name} never falls: a time or a number of rows is better left out, --set "
+        f"'data.inputs={told}'"
+        for name in rows.columns
+        if name not in others
+    ]
 
 
 def _facts(splits: Mapping[str, Rows], options: SeriesOptions) -> dict[str, Any]:
@@ -243,5 +275,4 @@ def _facts(splits: Mapping[str, Rows], options: SeriesOptions) -> dict[str, Any]
             for name, part in splits.items()
         },
         "columns": list(next(iter(splits.values())).columns),
-        "warnings": [],
     }

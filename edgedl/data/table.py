@@ -36,8 +36,8 @@ def read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     return names, rows
 
 
-def column(names: list[str], wanted: str, path: Path) -> int:
-    """Return the place of a column.
+def column(names: list[str], wanted: str, path: Path, key: str = "") -> int:
+    """Return the place of a column; ``key`` of a recipe names it.
 
     Raises:
         DataError: E359 there is none of that name, or several.
@@ -48,5 +48,6 @@ def column(names: list[str], wanted: str, path: Path) -> int:
     if wanted in names:
         return names.index(wanted)
     hint = suggest(wanted, names) or f"; it has: {', '.join(names)}"
-    msg = f"{path} has no column {wanted!r}{hint}"
+    how = f" (in training, --set {key}=NAME names another)" if key else ""
+    msg = f"{path} has no column {wanted!r}{hint}{how}"
     raise DataError("E359", msg)

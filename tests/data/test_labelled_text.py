@@ -145,6 +145,8 @@ def test_an_unknown_split(tmp_path):
     ("text", "code", "told"),
     [
         ("txt,label\na,x\n", "E359", "has no column 'text'"),
+        ("Review,Stars\na,x\n", "E359", "it has: Review, Stars .* --set data.text_column=NAME"),
+        ("text,Stars\na,x\n", "E359", "it has: text, Stars .* --set data.label_column=NAME"),
         ("text,lable\na,x\n", "E359", "has no column 'label'; did you mean 'lable'"),
         ("text,label\n", "E359", "has no rows"),
         ("text,label\na,x\nb,x\n", "E352", r"texts of two classes are needed; got \('x',\)"),

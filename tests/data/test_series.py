@@ -73,6 +73,25 @@ def test_an_index_without_a_name_is_no_measurement(tmp_path):
     assert rows.columns == ("a",)
 
 
+def test_commas_in_columns_that_are_not_used_do_not_matter(tmp_path):
+    path = written(tmp_path, text="a;b\n1;2,5\n2;3,5\n")
+    assert read_series(path, ["a"]).values.tolist() == [[1], [2]]
+    lists = written(tmp_path, text="a;b\n1;on, off\n2;3,5\n3;x\n")
+    assert read_series(lists).columns == ("a",)
+
+
+def test_a_time_among_the_measurements_is_told(tmp_path):
+    rows = [f"{i},{5 + i // 4},{i % 3},7" for i in range(40)]
+    path = written(tmp_path, text="t [s],count,load,same\n" + "\n".join(rows) + "\n")
+    data = open_series(SeriesOptions(path=str(path), window=2))
+    why = "never falls: a time or a number of rows is better left out, --set"
+    assert data.facts["warnings"] == [
+        f'{name} {why} \'data.inputs=["load", "same"]\'' for name in ("t [s]", "count")
+    ]
+    named = SeriesOptions(path=str(path), window=2, inputs=("count",))
+    assert open_series(named).facts["warnings"] == []
+
+
 def test_two_columns_of_one_name_are_not_confused(tmp_path):
     with pytest.raises(DataError, match="has 2 columns 'a'; give each a name of its own") as err:
         read_series(written(tmp_path, text="a,a,b\n0,5,1\n1,6,2\n"))
@@ -126,6 +145,8 @@ def test_skip_takes_the_row_before_and_logs(tmp_path, caplog):
         ("a,b\n1,2\n", ("c",), "E359", "has no column 'c'; it has: a, b"),
         ("speed,b\n1,2\n", ("sped",), "E359", "did you mean 'speed'"),
         ("a,b\nx,y\n", (), "E359", "has no column of numbers: a, b hold something else"),
+        ("a;b\n1;2,5\n2;,5\n", (), "E359", "numbers of 'b' have commas, e.g. '2,5'; write them"),
+        ('a,b\n1,"-1,234.5"\n', (), "E359", "numbers of 'b' have commas, e.g. '-1,234.5'"),
         ("a,b\n", (), "E359", "has no rows"),
     ],
 )
