@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edgedl.cli.parser import add_json_option, new_parser, print_json, print_next
 from edgedl.deps import explain_missing
 from edgedl.errors import UsageError
+from edgedl.printable import escaped
 
 if TYPE_CHECKING:
     from edgedl.train import Progress, Run
@@ -124,6 +125,9 @@ def _print_result(trained: Run) -> None:
             f"{len(folds['scores'])} folds: {folds['mean']:.4f} ± {folds['std']:.4f} "
             "(standard deviation) on what each held back; the best is kept"
         )
+    for warning in trained.data.get("warnings", ()):
+        print(escaped(f"warning: {warning}"))
+    print(escaped(f"report: {trained.path / 'report.html'}"))
     print(f"{metrics['steps']} steps in {metrics['seconds']:.0f} s, {metrics['precision']}")
     if metrics["ended_by"] == "minutes":
         print(

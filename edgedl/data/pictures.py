@@ -17,6 +17,7 @@ from edgedl.data.picture_list import Labels, Pictures
 from edgedl.data.problems import Problems
 from edgedl.errors import ConfigError, DataError
 from edgedl.options import check_ranges
+from edgedl.printable import counted
 
 __all__ = ["PictureData", "Pictures", "PicturesOptions", "open_pictures"]
 
@@ -193,7 +194,7 @@ def _split(splits: Mapping[str, Pictures], options: PicturesOptions) -> dict[str
             raise ConfigError("E205", msg)
         train, parts["val"] = _hold_back(train, options.val, rng)
     if 0 < options.train_limit < len(train):
-        _, train = _hold_back(train, options.train_limit, rng)
+        train, _ = _hold_back(train, len(train) - options.train_limit, rng)
     parts["train"] = train
     return {name: parts[name] for name in ("train", "val", "test") if name in parts}
 
@@ -201,13 +202,17 @@ def _split(splits: Mapping[str, Pictures], options: PicturesOptions) -> dict[str
 def _hold_back(
     pictures: Pictures, count: int, rng: np.random.Generator
 ) -> tuple[Pictures, Pictures]:
-    """Return the rest, and ``count`` pictures: of each class the same part, but for rounding."""
+    """Return the rest, and ``count`` pictures: of each class the same part, but for rounding.
+
+    The only picture of a class is held back last: it would not be learnt.
+    """
     order = rng.permutation(len(pictures))
     labels = pictures.labels[order]
     place = np.empty(len(order))
     for label in np.unique(labels):
         inside = np.flatnonzero(labels == label)
-        place[inside] = (np.arange(len(inside)) + rng.random()) / len(inside)
+        start = rng.random() if len(inside) > 1 else 1.0
+        place[inside] = (np.arange(len(inside)) + start) / len(inside)
     by_place = order[np.argsort(place, kind="stable")]
     return pictures.take(np.sort(by_place[count:])), pictures.take(np.sort(by_place[:count]))
 
@@ -221,7 +226,7 @@ def _facts(labels: Sequence[str], splits: Mapping[str, Pictures]) -> dict[str, A
         name: [part.digest(row) for row in range(len(part))] for name, part in splits.items()
     }
     duplicates = _duplicates(splits, digests)
-    warnings = [f"{name} has no picture of {label}" for name, label in _empty(labels, counts)]
+    warnings = _of_empty_classes(labels, counts)
     of_train = counts["train"].values()
     if max(of_train) > 10 * min(of_train):
         warnings.append(
@@ -229,12 +234,12 @@ def _facts(labels: Sequence[str], splits: Mapping[str, Pictures]) -> dict[str, A
         )
     if duplicates["across_splits"]:
         where = "; ".join(duplicates["examples"])
-        warnings.append(f"{duplicates['across_splits']} pictures are in two splits: {where}")
+        told = counted(duplicates["across_splits"], "picture")
+        warnings.append(f"{told} in two splits: {where}")
     if duplicates["with_other_labels"]:
         where = "; ".join(duplicates["conflicts"])
-        warnings.append(
-            f"{duplicates['with_other_labels']} pictures occur again with another label: {where}"
-        )
+        told = counted(duplicates["with_other_labels"], "picture")
+        warnings.append(f"{told} again with another label: {where}")
     return {
         "classes": counts,
         "splits": {
@@ -247,8 +252,14 @@ def _facts(labels: Sequence[str], splits: Mapping[str, Pictures]) -> dict[str, A
     }
 
 
-def _empty(labels: Sequence[str], counts: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str]]:
-    return [(name, label) for name, of in counts.items() for label in labels if label not in of]
+def _of_empty_classes(labels: Sequence[str], counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Return a sentence for each split that lacks classes."""
+    told = []
+    for name, of in counts.items():
+        if empty := [label for label in labels if label not in of]:
+            more = f" and {len(empty) - _SHOWN} more classes" if len(empty) > _SHOWN else ""
+            told.append(f"{name} has no picture of {', '.join(empty[:_SHOWN])}{more}")
+    return told
 
 
 def _digest(part: Pictures, digests: Sequence[bytes]) -> str:

@@ -99,6 +99,16 @@ def test_a_class_far_larger_than_the_others_is_split_alike(tmp_path):
         np.testing.assert_allclose(np.bincount(test.labels), [80, 2, 4, 6, 8], atol=3)
 
 
+def test_the_only_picture_of_a_class_is_learnt_from(tmp_path):
+    write_classes(tmp_path, {"ant": 1, "bee": 1, "cat": 20, "dog": 1})
+    for seed in range(10):
+        data = opened(tmp_path, test_part=0.2, val=5, train_limit=8, seed=seed)
+        counts = {name: np.bincount(part.labels).tolist() for name, part in data.splits.items()}
+        assert counts["train"] == [1, 1, 5, 1]
+        assert counts["test"] == [0, 0, 5]
+        assert counts["val"] == [0, 0, 5]
+
+
 def test_no_test_part(tmp_path):
     write_classes(tmp_path, {"cat": 3, "dog": 3})
     assert list(opened(tmp_path, test_part=0).splits) == ["train"]
@@ -186,8 +196,8 @@ def test_duplicates_are_told(tmp_path):
         "conflicts": [f"train {twin}"],
     }
     assert facts["warnings"] == [
-        f"1 pictures are in two splits: train {leak}",
-        f"1 pictures occur again with another label: train {twin}",
+        f"1 picture in two splits: train {leak}",
+        f"1 picture again with another label: train {twin}",
     ]
 
 
@@ -207,6 +217,14 @@ def test_uneven_and_empty_classes_are_told(tmp_path):
     assert opened(tmp_path).facts["warnings"] == [
         "test has no picture of dog",
         "the largest class has more than ten times as many pictures as the smallest",
+    ]
+
+
+def test_many_empty_classes_are_told_shortly(tmp_path):
+    write_classes(tmp_path / "train", {f"c{i}": 1 for i in range(9)})
+    write_classes(tmp_path / "test", {"c3": 1}, seed=100)
+    assert opened(tmp_path).facts["warnings"] == [
+        "test has no picture of c0, c1, c2, c4, c5 and 3 more classes"
     ]
 
 

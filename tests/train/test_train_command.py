@@ -29,6 +29,7 @@ def trained(monkeypatch, tmp_path):
     result = SimpleNamespace(
         path=tmp_path / "run",
         metrics={**metrics, "precision": "bf16", "ended_by": "minutes"},
+        data={"warnings": ["test has no picture of \x1b[2Jdog"]},
     )
 
     def pretended(recipe, out, overrides, progress, *, force, resume):
@@ -40,7 +41,7 @@ def trained(monkeypatch, tmp_path):
     return asked
 
 
-def test_prints_quality_and_what_to_type_next(trained, capsys):
+def test_prints_quality_and_what_to_type_next(trained, capsys, tmp_path):
     args = parse(
         "scenes-captioner", "--out", "x", "--set", "train.steps=5", "--minutes", "1",
         "--seed", "3", "--force",
@@ -57,6 +58,8 @@ def test_prints_quality_and_what_to_type_next(trained, capsys):
     assert "run: exact 97.50 % (95 %: 96.70 % to 98.10 %) on test, n = 2000" in out
     assert "run: exact 98.00 % (95 %: 96.00 % to 99.00 %) on val, n = 512" in out
     assert "the time ended training after 10 steps" in out
+    assert r"warning: test has no picture of \x1b[2Jdog" in out
+    assert f"report: {tmp_path}/run/report.html" in out
     assert err.startswith("next: edgedl export ")
     assert err.endswith("run --out run.edge\n")
 
