@@ -76,7 +76,9 @@ def _eval_run(args: argparse.Namespace) -> tuple[Measurement, dict[str, str]]:
     found = Run.open(args.model)
     spec = found.model_spec
     model = open_model(spec, torch_sessions(spec, found.network()))
-    return _measure(args, spec, found.data_table, model), {"backend": "torch", "precision": "fp32"}
+    trained_on = {} if args.data else found.data
+    measured = _measure(args, spec, found.data_table, model, trained_on)
+    return measured, {"backend": "torch", "precision": "fp32"}
 
 
 def _eval_bundle(args: argparse.Namespace) -> tuple[Measurement, dict[str, str]]:
@@ -89,12 +91,18 @@ def _eval_bundle(args: argparse.Namespace) -> tuple[Measurement, dict[str, str]]
             msg = f"{args.model} was made of a model file and knows no data; name some: --data PATH"
             raise UsageError("E132", msg)
         data = dict(manifest.data)
-        measured = _measure(args, pipeline.bundle.model_spec, data, pipeline.model)
+        measured = _measure(args, pipeline.bundle.model_spec, data, pipeline.model, {})
         return measured, {"backend": pipeline.backend, "precision": pipeline.precision}
 
 
-def _measure(args: argparse.Namespace, spec: Any, data: dict[str, Any], model: Any) -> Measurement:
-    from edgedl.evaluate import open_evaluation
+def _measure(
+    args: argparse.Namespace,
+    spec: Any,
+    data: dict[str, Any],
+    model: Any,
+    trained_on: dict[str, Any],
+) -> Measurement:
+    from edgedl.evaluate import open_evaluation, warn_if_changed
     from edgedl.runtime.captioner import change_search
 
     change_search(model, search_changes(args))
@@ -105,6 +113,7 @@ def _measure(args: argparse.Namespace, spec: Any, data: dict[str, Any], model: A
         place = args.data or data.get("path") or data.get("generated")
         msg = f"{place} has no split {args.split!r}; take another: --split train, val or test"
         raise UsageError("E132", msg)
+    warn_if_changed(evaluation, trained_on)
     return evaluation.measure(model)
 
 

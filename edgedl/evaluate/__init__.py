@@ -13,13 +13,21 @@ from edgedl.evaluate.clip_classification import ClipClassification
 from edgedl.evaluate.evaluation import Evaluation
 from edgedl.evaluate.measurement import Measurement, Metric, main_metric
 from edgedl.evaluate.regression import Regression
+from edgedl.evaluate.same_data import warn_if_changed
 from edgedl.evaluate.text_classification import TextClassification
 from edgedl.evaluate.text_generation import TextGeneration
 
 if TYPE_CHECKING:
     from edgedl.spec import ModelSpec, Task
 
-__all__ = ["Evaluation", "Measurement", "Metric", "main_metric", "open_evaluation"]
+__all__ = [
+    "Evaluation",
+    "Measurement",
+    "Metric",
+    "main_metric",
+    "open_evaluation",
+    "warn_if_changed",
+]
 
 
 _Open = Callable[["ModelSpec", Mapping[str, Any], str, "int | None"], Evaluation]

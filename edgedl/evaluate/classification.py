@@ -26,12 +26,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Classification:
-    """Pictures with their labels, see ``edgedl.evaluate.evaluation.Evaluation``."""
+    """Pictures with their labels, see ``edgedl.evaluate.evaluation.Evaluation``.
+
+    Attributes:
+        sha256: Digest of the whole split, as ``data.json`` of a run has it.
+    """
 
     split: str
     pictures: Pictures
     tensors: Rows
     truths: npt.NDArray[np.int64]
+    sha256: str = ""
 
     @classmethod
     def open(
@@ -48,7 +53,8 @@ class Classification:
         if limit is not None:
             pictures = pictures.take(some(pictures.labels, limit))
         truths = translated(pictures.labels, opened.labels, spec, str(options.path))
-        return cls(split, pictures, Prepared(spec.image, pictures.pictures), truths)
+        tensors = Prepared(spec.image, pictures.pictures)
+        return cls(split, pictures, tensors, truths, opened.facts["splits"][split]["sha256"])
 
     def __len__(self) -> int:
         return len(self.truths)

@@ -12,7 +12,7 @@ import torch
 from edgedl.bundle import sha256_file
 from edgedl.bundle.manifest import Parent
 from edgedl.errors import BundleError
-from edgedl.evaluate import open_evaluation
+from edgedl.evaluate import open_evaluation, warn_if_changed
 from edgedl.export.to_onnx import write_graphs
 from edgedl.train.run_folder import Run
 from edgedl.train.torch_session import torch_sessions
@@ -83,7 +83,9 @@ class RunOrigin:
 
     def samples(self, split: str, limit: int) -> Evaluation:
         """Return samples of the data it was trained on."""
-        return open_evaluation(self.spec, self.run.data_table, split, limit)
+        found = open_evaluation(self.spec, self.run.data_table, split, limit)
+        warn_if_changed(found, self.run.data)
+        return found
 
     def explain_no_samples(self) -> str:
         """Name the data."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgedl.evaluate import open_evaluation
+from edgedl.evaluate import open_evaluation, warn_if_changed
 from edgedl.runtime.model import open_model
 from edgedl.train.torch_session import torch_sessions
 
@@ -41,5 +41,6 @@ def measure(task: Task, data: Mapping[str, Any], split: str) -> Measured | None:
     evaluation = open_evaluation(task.spec, data, split)
     if not len(evaluation):
         return None
+    warn_if_changed(evaluation, task.facts)
     model = open_model(task.spec, torch_sessions(task.spec, task.kept))
     return Measured(evaluation, evaluation.measure(model), model)

@@ -12,7 +12,9 @@ from idx_files import quarters, write_quarters
 from losses import first_and_last_loss
 from safetensors.torch import load_file, save_file
 
+from edgedl.cli import main
 from edgedl.errors import ConfigError
+from edgedl.export.run_origin import RunOrigin
 from edgedl.runtime.preprocess import Preprocessor
 from edgedl.train import Run, train
 from edgedl.train.augment import AugmentOptions
@@ -348,3 +350,18 @@ def test_mistakes_in_the_recipe(overrides, code, text):
     with pytest.raises(ConfigError, match=text) as err:
         read_recipe("mnist-cnn", overrides)
     assert err.value.code == code
+
+
+def test_data_that_changed_since_is_told(tmp_path, caplog):
+    data = write_quarters(tmp_path / "data")
+    run = train("mnist-cnn", tmp_path / "run", {**TINY, "data.path": str(data), "epochs": 0.1})
+    look = [["eval", str(run.path)], ["eval", str(run.path), "--split", "val"]]
+    assert [main(words) for words in look] == [0, 0]
+    assert caplog.messages == []
+    write_quarters(data, shuffled=True)
+    assert [main(words) for words in look] == [0, 0]
+    assert main([*look[0], "--data", str(data)]) == 0
+    RunOrigin(run.path).samples("test", 5)
+    assert [text.partition(" is not what it was")[0] for text in caplog.messages] == [
+        "the split test", "the split val", "the split test",
+    ]  # fmt: skip
