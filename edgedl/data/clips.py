@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from edgedl.data.download import find
 from edgedl.data.moving import MOTIONS, MovingDigits, MovingThings
-from edgedl.data.problems import Problems
+from edgedl.data.problems import Problems, empty_classes
 from edgedl.data.remembered import remembered
 from edgedl.data.split_folders import is_hidden, split_folders, visible
 from edgedl.data.threads import end_if_unwanted, in_threads
@@ -325,20 +325,15 @@ def _split(found: Mapping[str, list[_Video]], options: ClipsOptions) -> dict[str
 
 
 def _facts(name: str, labels: tuple[str, ...], splits: Mapping[str, Clips]) -> dict[str, Any]:
-    warnings = [
-        f"{split} has no clip of {label}"
+    counts = {
+        split: dict(Counter(labels[i] for i in clips.labels.tolist()))
         for split, clips in splits.items()
-        for label in labels
-        if labels.index(label) not in clips.labels
-    ]
+    }
     return {
         "name": name,
-        "classes": {
-            split: dict(Counter(labels[i] for i in clips.labels.tolist()))
-            for split, clips in splits.items()
-        },
+        "classes": counts,
         "splits": {
             split: {"clips": len(clips), "sha256": clips.sha256} for split, clips in splits.items()
         },
-        "warnings": warnings,
+        "warnings": empty_classes("clip", labels, counts),
     }

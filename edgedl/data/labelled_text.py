@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edgedl.data.download import find
-from edgedl.data.problems import Problems
+from edgedl.data.problems import Problems, empty_classes
 from edgedl.data.scene_texts import scene_texts
 from edgedl.data.table import column, read_csv
 from edgedl.errors import DataError
 from edgedl.options import check_either, check_ranges
+from edgedl.printable import counted
 
 SPLITS = ("train", "val", "test")
 
@@ -159,21 +160,18 @@ def _split(rows: Sequence[tuple[str, str, str]], options: LabelledTextOptions) -
 def _facts(
     labels: Sequence[str], splits: Mapping[str, Texts], options: LabelledTextOptions
 ) -> dict[str, Any]:
-    seen = set(splits["train"].texts) if "train" in splits else set()
-    warnings = [
-        f"{name} has no text of {label}"
-        for name, part in splits.items()
-        for number, label in enumerate(labels)
-        if number not in part.labels
-    ]
-    for name, part in splits.items():
-        same = sum(text in seen for text in part.texts) if name != "train" else 0
-        if same:
-            warnings.append(f"{same} of {len(part)} texts of {name} are in train, too")
     counts = {
         name: dict(Counter(labels[i] for i in part.labels.tolist()))
         for name, part in splits.items()
     }
+    warnings = empty_classes("text", labels, counts)
+    seen = set(splits["train"].texts) if "train" in splits else set()
+    for name, part in splits.items():
+        same = sum(text in seen for text in part.texts) if name != "train" else 0
+        if same:
+            warnings.append(f"{same} of {len(part)} texts of {name} are in train, too")
+    if told := _with_several_labels(splits):
+        warnings.append(f"{counted(len(told), 'text')} with several labels, e.g. {told[0][:60]!r}")
     of_train = counts.get("train", {})
     if of_train and max(of_train.values()) > 10 * min(of_train.values()):
         warnings.append("the largest class has more than ten times as many texts as the smallest")
@@ -185,6 +183,14 @@ def _facts(
         },
         "warnings": warnings,
     }
+
+
+def _with_several_labels(splits: Mapping[str, Texts]) -> list[str]:
+    found: dict[str, set[int]] = {}
+    for part in splits.values():
+        for text, label in zip(part.texts, part.labels.tolist(), strict=True):
+            found.setdefault(text, set()).add(label)
+    return [text for text, labels in found.items() if len(labels) > 1]
 
 
 def _digest(part: Texts) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from edgedl.data import cifar10, idx, image_folder
 from edgedl.data.download import find
 from edgedl.data.picture_list import Labels, Pictures
-from edgedl.data.problems import Problems
+from edgedl.data.problems import Problems, empty_classes
 from edgedl.errors import ConfigError, DataError
 from edgedl.options import check_ranges
 from edgedl.printable import counted
@@ -226,7 +226,7 @@ def _facts(labels: Sequence[str], splits: Mapping[str, Pictures]) -> dict[str, A
         name: [part.digest(row) for row in range(len(part))] for name, part in splits.items()
     }
     duplicates = _duplicates(splits, digests)
-    warnings = _of_empty_classes(labels, counts)
+    warnings = empty_classes("picture", labels, counts)
     of_train = counts["train"].values()
     if max(of_train) > 10 * min(of_train):
         warnings.append(
@@ -250,16 +250,6 @@ def _facts(labels: Sequence[str], splits: Mapping[str, Pictures]) -> dict[str, A
         "duplicates": duplicates,
         "warnings": warnings,
     }
-
-
-def _of_empty_classes(labels: Sequence[str], counts: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """Return a sentence for each split that lacks classes."""
-    told = []
-    for name, of in counts.items():
-        if empty := [label for label in labels if label not in of]:
-            more = f" and {len(empty) - _SHOWN} more classes" if len(empty) > _SHOWN else ""
-            told.append(f"{name} has no picture of {', '.join(empty[:_SHOWN])}{more}")
-    return told
 
 
 def _digest(part: Pictures, digests: Sequence[bytes]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +14,7 @@ from edgedl.printable import counted
 log = logging.getLogger(__name__)
 
 SHOWN = 20
+_CLASSES_SHOWN = 5
 
 OnBadSample = Literal["fail", "skip"]
 
@@ -28,6 +30,21 @@ class BadSample:
 
     where: str
     why: str
+
+
+def empty_classes(
+    what: str, labels: Sequence[str], counts: Mapping[str, Mapping[str, int]]
+) -> list[str]:
+    """Return a warning for each split that has no ``what`` of some of the ``labels``."""
+    warnings = []
+    for split, of in counts.items():
+        missing = [label for label in labels if label not in of]
+        if missing:
+            left = len(missing) - _CLASSES_SHOWN
+            more = f" and {left} more classes" if left > 0 else ""
+            some = ", ".join(missing[:_CLASSES_SHOWN])
+            warnings.append(f"{split} has no {what} of {some}{more}")
+    return warnings
 
 
 class Problems:

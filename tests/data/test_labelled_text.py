@@ -74,6 +74,7 @@ def test_splits_of_a_column(tmp_path):
     assert data.facts["warnings"] == [
         "val has no text of y",
         "1 of 2 texts of test are in train, too",
+        "1 text with several labels, e.g. 'a'",
     ]
 
 
@@ -101,9 +102,14 @@ def test_a_label_that_train_lacks_is_told(tmp_path):
     path = written(tmp_path, ["train,a,x", "train,b,y", "test,c,z"], "part,text,label")
     assert opened(path, split_column="part").facts["warnings"] == [
         "train has no text of z",
-        "test has no text of x",
-        "test has no text of y",
+        "test has no text of x, y",
     ]
+
+
+def test_texts_with_several_labels_are_told(tmp_path):
+    path = written(tmp_path, ["a,x", "b,y", "b,x", "b,y", "a,x", "c,y", "c,x"])
+    (warning,) = opened(path, val_part=0, test_part=0).facts["warnings"]
+    assert warning == "2 texts with several labels, e.g. 'b'"
 
 
 BAD = ["fine,good", "also fine,bad", "too,many,cells", "few", " ,good", "no label, "]

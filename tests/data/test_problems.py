@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from edgedl.data.problems import SHOWN, BadSample, Problems
+from edgedl.data.problems import SHOWN, BadSample, Problems, empty_classes
 from edgedl.errors import DataError
 
 
@@ -62,3 +62,17 @@ def test_a_long_list_is_cut_but_counted():
     assert lines[0] == f"{SHOWN + 7} bad samples ({SHOWN + 7} × corrupt):"
     assert [line[2:8] for line in lines[1 : SHOWN + 1]] == [f"{i:02}.jpg" for i in range(SHOWN)]
     assert lines[SHOWN + 1] == "  … and 7 more"
+
+
+def test_empty_classes_of_a_split_are_told_together():
+    labels = [f"c{i}" for i in range(9)]
+    counts = {"train": dict.fromkeys(labels, 2), "val": {"c3": 1}, "test": {}}
+    del counts["train"]["c7"]
+    assert empty_classes("text", labels, counts) == [
+        "train has no text of c7",
+        "val has no text of c0, c1, c2, c4, c5 and 3 more classes",
+        "test has no text of c0, c1, c2, c3, c4 and 4 more classes",
+    ]
+    assert empty_classes("text", labels[:5], {"test": {}}) == [
+        "test has no text of c0, c1, c2, c3, c4"
+    ]
