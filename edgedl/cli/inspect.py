@@ -178,11 +178,15 @@ def _model_facts(model: ModelSpec) -> Iterable[tuple[str, str]]:
 
 
 def _precisions(manifest: Manifest) -> Table:
-    """Return quality, speed and size of what was written; intervals are in ``--json``."""
+    """Return quality, speed and size of what was written.
+
+    Intervals and errors of single columns (``mae_load``) are in ``--json`` and in the report.
+    """
     from rich.table import Column, Table
 
     metrics = _keys(r.quality for r in manifest.precisions.values())
-    metrics = [name for name in metrics if name != "n" and not name.endswith(("_low", "_high"))]
+    ends = tuple(f"{name}_" for name in metrics)
+    metrics = [name for name in metrics if name != "n" and not name.startswith(ends)]
     backends = _keys(r.latency_ms for r in manifest.precisions.values())
     names = ["precision", *metrics, "drop", *(f"{name} ms" for name in backends), "size"]
     table = Table(*(Column(plain(name), no_wrap=name == "precision") for name in names))

@@ -188,7 +188,7 @@ def _quality(facts: ReportFacts, rows: Sequence[_Row]) -> str:
                 metric.show(q[metric.name]),
                 " – ".join(metric.show(q[end]) for end in ends if end in q) or "–",
                 "–" if row.precision == "fp32" else metric.show_drop(row.drop_points),
-                *(f"{q.get(key, float('nan')):.3f}" for key in others),
+                *(f"{q.get(key, float('nan')):.4g}" for key in others),
             ]
         else:
             cells += ["–"] * (3 + len(others))

@@ -98,6 +98,24 @@ def test_inspect_shows_metrics_that_can_be_read(
     assert f"{tiny_bundle}: " in out  # whole, however long
 
 
+def test_inspect_leaves_the_errors_of_single_columns_out(
+    tiny_bundle: Path, relist: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those of ten columns left no room for a number."""
+    quality = {"relative_mae": 0.5, "relative_mae_low": 0.4, "mae": 3.25, "n": 100.0, "r2": 0.75}
+    quality |= {f"mae_column {i}": float(i) for i in range(10)}
+    records = Bundle.open(tiny_bundle).manifest.precisions
+    relist(
+        tiny_bundle,
+        precisions={p: dataclasses.replace(r, quality=quality) for p, r in records.items()},
+    )
+    assert main(["inspect", str(tiny_bundle)]) == 0
+    out = capsys.readouterr().out
+    for word in (" mae ", " 3.25 ", " r2 ", " 0.75 "):
+        assert word in out
+    assert "column" not in out
+
+
 def test_inspect_json(tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(tiny_bundle), "--json"]) == 0
     table = json.loads(capsys.readouterr().out)

@@ -143,3 +143,14 @@ def test_what_has_no_interval_shows_none(tmp_path: Path) -> None:
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert shown in page
     assert f"{shown} – {shown}" not in page
+
+
+def test_numbers_of_every_size_can_be_read(tmp_path: Path) -> None:
+    """Columns of a table have units of their own."""
+    told = manifest()
+    record = PrecisionRecord(quality={**QUALITY, "mae_leak": 4.5e-8, "mae_pressure": 1552.43835})
+    told = dataclasses.replace(told, precisions={"fp32": record}, refused=())
+    write_report(tmp_path / "r.html", dataclasses.replace(facts(), manifest=told))
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert ">4.5e-08<" in page
+    assert ">1552<" in page
