@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -58,6 +58,11 @@ class Classification:
 
     def __len__(self) -> int:
         return len(self.truths)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Where each picture comes from."""
+        return self.pictures.names
 
     def inputs(self, index: int) -> Given:
         """Return a picture as a camera would give it."""

@@ -147,12 +147,19 @@ def _written(model: TextGenerator, tokens: Sequence[int]) -> Iterator[str]:
 def _gallery(
     title: str, shown: Measured, numbers: Iterable[int], caption: Callable[[int], str]
 ) -> str:
-    """Return samples side by side: a picture or the first of a clip, or a text."""
+    """Return samples side by side: a picture or the first of a clip, or a text.
+
+    The mouse over a picture shows its name, so that one of a wrong class can be found and moved.
+    """
     figures = []
+    names = getattr(shown.evaluation, "names", None)
     for i in map(int, numbers):
         given = shown.evaluation.inputs(i)
         pictures = given.pictures[:: max(1, len(given.pictures) // 4)][:4]
         images = "".join(f'<img src="{jpeg_uri(picture)}" alt="">' for picture in pictures)
         text = f"<p>{escape(given.text)}</p>" if given.text else ""
-        figures.append(f"<figure>{images}<figcaption>{text}{caption(i)}</figcaption></figure>")
+        name = f' title="{escape(names[i])}"' if names else ""
+        figures.append(
+            f"<figure{name}>{images}<figcaption>{text}{caption(i)}</figcaption></figure>"
+        )
     return section(title, "", f'<div class="grid">{"".join(figures)}</div>') if figures else ""

@@ -1,8 +1,10 @@
 """Miniature trainings of classifiers, and what a batch of one is."""
 
 import dataclasses
+import html
 import json
 import math
+import re
 
 import cv2
 import numpy as np
@@ -13,6 +15,7 @@ from losses import first_and_last_loss
 from safetensors.torch import load_file, save_file
 
 from edgedl.cli import main
+from edgedl.data.pictures import PicturesOptions, open_pictures
 from edgedl.errors import ConfigError
 from edgedl.export.run_origin import RunOrigin
 from edgedl.runtime.preprocess import Preprocessor
@@ -102,7 +105,10 @@ def test_the_report_shows_classes_and_samples(run):
     for part in ("precision", "Confusion", "Calibration", "Right", "accuracy on test"):
         assert part in page
     assert "http" not in page
-    assert page.count("<figure>") >= 12
+    shown = [html.unescape(name) for name in re.findall(r'<figure title="([^"]+)">', page)]
+    data = open_pictures(PicturesOptions(**run.data_table))
+    assert len(shown) == len(set(shown)) >= 12
+    assert set(shown) <= set(data.splits["test"].names)
 
 
 def test_mean_and_std_are_the_datas(folder):
