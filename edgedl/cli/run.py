@@ -248,9 +248,10 @@ def _stream(args: argparse.Namespace, pipeline: Any) -> int:
     if clip and not done:
         needed = (clip.frames - 1) * clip.every + 1
         each = f"every {clip.every} frames" if clip.every > 1 else "in a row"
+        whole = "" if source.live else "; videos of a folder are answered whole, however short"
         print(
             f"a clip is {clip.frames} frames, {each}: the first answer needs {needed}, "
-            f"{source.status().frames} came",
+            f"{source.status().frames} came{whole}",
             file=sys.stderr,
         )
     print_next("edgedl", "serve", args.bundle, "--source", source.uri, *_options_of_serve(args))

@@ -127,7 +127,8 @@ def test_a_stream_shorter_than_a_clip(run: Any, tmp_path: Path) -> None:
     lines, notes = run("clips", tmp_path / "x.mp4")
     assert lines == []
     assert notes[0] == "0 frames answered, 0 dropped, 0 damaged"
-    assert notes[1] == "a clip is 3 frames, every 2 frames: the first answer needs 5, 4 came"
+    told = "a clip is 3 frames, every 2 frames: the first answer needs 5, 4 came"
+    assert notes[1] == f"{told}; videos of a folder are answered whole, however short"
 
 
 def test_a_folder_of_videos(run: Any, tmp_path: Path) -> None:
