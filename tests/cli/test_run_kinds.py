@@ -57,8 +57,9 @@ def write_pictures(folder: Path) -> list[int]:
 def test_pictures(run: Any, tmp_path: Path) -> None:
     labels = write_pictures(tmp_path / "in")
     lines, notes = run("pictures", tmp_path / "in")
-    assert [line.split()[2] for line in lines] == list(map(str, labels))
-    assert all(line.endswith("%") for line in lines)
+    assert [line.split()[0] for line in lines] == list(map(str, labels))
+    assert [line.split()[2] for line in lines] == [f"{i}.png" for i in range(len(labels))]
+    assert all(line.split()[1].endswith("%") for line in lines)
     assert notes[0] == "6 frames answered, 0 dropped, 0 damaged"
     assert notes[1].startswith("next: edgedl serve ")
 
@@ -87,7 +88,7 @@ def test_pictures_of_a_camera_that_hangs_askew(
 ) -> None:
     labels = write_pictures(tmp_path / "in")
     lines, _ = run("pictures", tmp_path / "in", *words)
-    assert [line.split()[2] for line in lines] == [seen_as[label] for label in labels]
+    assert [line.split()[0] for line in lines] == [seen_as[label] for label in labels]
 
 
 def test_the_video_of_a_camera_that_hangs_askew(run: Any, tmp_path: Path) -> None:
