@@ -49,10 +49,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
         code: int = args.run(args)
     except EdgedlError as err:
+        try:
+            sys.stdout.flush()
+        except OSError:  # a full disk: Python would try again, and tell of it once more
+            _leave_stdout()
         print(f"error[{err.code}] {err}", file=sys.stderr)
         return err.exit_code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_stdout()
         return 141
     except OSError as err:
         if err.errno != errno.ENAMETOOLONG:
@@ -65,6 +69,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     return code
+
+
+def _leave_stdout() -> None:
+    """Let what can no longer be written to standard output go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run_cli() -> None:

@@ -33,7 +33,13 @@ class Parser(argparse.ArgumentParser):
             return self.topics[args[0]].parse_known_args(args[1:], namespace)
         known, unknown = super().parse_known_args(args, namespace)
         if unknown:
-            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+            text = f"unrecognized arguments: {' '.join(unknown)}"
+            late = [
+                action.metavar for action in self._get_positional_actions() if action.nargs == "?"
+            ]
+            if late and not unknown[0].startswith("-"):  # argparse takes it for left out by then
+                text += f"; {late[0]} stands before the options"
+            self.error(text)
         return known, unknown
 
     def error(self, message: str) -> NoReturn:

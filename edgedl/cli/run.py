@@ -278,6 +278,10 @@ def _sinks(args: argparse.Namespace) -> list[Sink]:
     """Open what the arguments ask for; where they name no file, lines go to standard output."""
     from edgedl.stream.sink import LineSink, open_sink
 
+    for path in (args.sink, args.json):
+        if path is not None and _is_same_file(path, args.source):
+            msg = f"{path} is the source itself; name another file to write"
+            raise UsageError("E131", msg)
     sinks: list[Sink] = []
     if args.json not in (None, "-"):
         sinks.append(open_sink(args.json, as_json=True))
@@ -288,6 +292,13 @@ def _sinks(args: argparse.Namespace) -> list[Sink]:
     else:
         sinks.append(_Counter())
     return sinks
+
+
+def _is_same_file(path: str, other: str) -> bool:
+    try:
+        return Path(path).samefile(other)
+    except OSError:
+        return False
 
 
 class _Counter:

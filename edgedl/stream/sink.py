@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import secrets
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from edgedl.runtime.base import Result
 
 TICKS_PER_S = 90_000
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 CODECS = ("libx264", "mpeg4")
 Self = TypeVar("Self", bound="LineSink | VideoSink")
 
@@ -111,15 +115,17 @@ class LineSink:
             text, file = " ".join(caption.text.split()), frame.info.get("file")
             told = f"{self._time_s(frame):9.3f} s  {text}" if file is None else f"{text}  {file}"
             line = escaped(told)
-        self._stream.write(line + "\n")
-        self._stream.flush()
+        with _writing(getattr(self._stream, "name", "a line")):
+            self._stream.write(line + "\n")
+            self._stream.flush()
 
     def __enter__(self: Self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
         if self._owned:
-            self._stream.close()
+            with contextlib.suppress(OSError):  # each line was flushed, and told of if it could not
+                self._stream.close()
 
     def _time_s(self, frame: Frame) -> float:
         """Return the media time, for cameras the time since the first frame."""
@@ -150,11 +156,11 @@ class VideoSink:
         self._started_ns = 0
         self._first_media_s = 0.0
         self._last_pts = -1
-        try:
+        if path.is_dir():
+            raise _cannot_write(str(path), IsADirectoryError(errno.EISDIR, "it is a folder"))
+        with _writing(str(path)):
             self._partial.touch()  # PyAV would notice a missing folder only at the first frame
             self._container = av.open(str(self._partial), "w", options={"movflags": "+faststart"})
-        except (av.error.FFmpegError, OSError) as err:
-            raise _cannot_write(str(path), err) from err
 
     def write(self, frame: Frame, caption: Result) -> None:
         """Draw and encode one frame."""
@@ -165,7 +171,8 @@ class VideoSink:
         self._last_pts = max(self._last_pts + 1, self._pts(frame))
         picture.pts = self._last_pts
         picture.time_base = Fraction(1, TICKS_PER_S)
-        self._container.mux(self._stream.encode(picture))
+        with _writing(str(self._path)):
+            self._container.mux(self._stream.encode(picture))
 
     def __enter__(self: Self) -> Self:
         return self
@@ -178,12 +185,14 @@ class VideoSink:
     ) -> None:
         try:
             if kind is None and self._stream is not None:
-                self._container.mux(self._stream.encode(None))
-                self._container.close()
-                _move_into_place(self._partial, self._path)
+                with _writing(str(self._path)):
+                    self._container.mux(self._stream.encode(None))
+                    self._container.close()
+                    _move_into_place(self._partial, self._path)
         finally:
             if self._stream is not None:
-                self._container.close()
+                with contextlib.suppress(OSError):  # the end of a video that is thrown away
+                    self._container.close()
             self._partial.unlink(missing_ok=True)
 
     def _start(self, frame: Frame, drawn: U8Image) -> None:
@@ -221,6 +230,23 @@ def _move_into_place(partial: Path, path: Path) -> None:
     partial.replace(path)
 
 
+@contextlib.contextmanager
+def _writing(path: str) -> Iterator[None]:
+    """Turn what the system says while ``path`` is written into E131; a reader that left is none."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except (av.error.FFmpegError, OSError) as err:
+        raise _cannot_write(path, err) from err
+
+
 def _cannot_write(path: str, error: Exception) -> UsageError:
     reason = getattr(error, "strerror", None) or error
-    return UsageError("E131", f"cannot write {path}: {reason}; choose a folder that exists")
+    number = getattr(error, "errno", None)
+    todo = "choose another place"
+    if number in NO_ROOM:
+        todo = "make room, or choose another disk"
+    elif number == errno.ENOENT:
+        todo = "choose a folder that exists"
+    return UsageError("E131", f"cannot write {path}: {reason}; {todo}")

@@ -45,6 +45,10 @@ def test_help_fits_a_screen_and_ends_with_an_example(
         ([], "the following arguments are required: COMMAND"),
         (["verfy", "x.edge"], "did you mean 'verify'?"),
         (["verify", "x.edge", "--jsn"], "unrecognized arguments: --jsn; did you mean '--json'?"),
+        (
+            ["run", "x.edge", "a.mp4", "--realtime", "b.mp4"],
+            "unrecognized arguments: b.mp4; SINK stands before the options",
+        ),
         (["run"], "the following arguments are required"),
         (["verify", "x.edge", "--json", "no/x.json"], "'no/x.json' lies in a folder that does not"),
         (["verify", "x.edge", "--json", "."], "argument --json: '.' is a folder; name a file"),

@@ -152,3 +152,21 @@ def test_signals_are_as_they_were_afterwards(
     words = ["run", str(tiny_bundle), "test://scenes?count=2", "--json", str(tmp_path / "x.jsonl")]
     assert main(words) == 0, capsys.readouterr().err
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_the_source_is_not_written_over(tiny_bundle: Path, clip: Path, tmp_path: Path) -> None:
+    video = tmp_path / "clip.mp4"
+    video.write_bytes(clip.read_bytes())
+    done = edgedl("run", tiny_bundle, video, tmp_path / ".." / tmp_path.name / "clip.mp4")
+    assert done.returncode == 2
+    assert "clip.mp4 is the source itself; name another file" in done.stderr
+    assert video.read_bytes() == clip.read_bytes()
+
+
+def test_a_full_disk_behind_standard_output_is_told_of_once(tiny_bundle: Path, clip: Path) -> None:
+    command = [*COMMAND, "run", str(tiny_bundle), str(clip)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error[E131] cannot write <stdout>: No space left on device; ")
+    assert len(done.stderr.splitlines()) == 1

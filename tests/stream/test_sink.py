@@ -1,5 +1,6 @@
 import io
 import json
+import resource
 from pathlib import Path
 
 import av
@@ -141,3 +142,40 @@ def test_long_captions_end_with_dots_and_words_stay_whole() -> None:
     assert rows[1].endswith("...")
     assert wrap("", 0.5, 100) == []
     assert wrap("naïve", 0.5, 100) == ["na?ve"]
+
+
+def test_lines_that_find_no_room_are_told_of(said, tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    path.symlink_to("/dev/full")
+    with (
+        pytest.raises(UsageError, match=r"out\.jsonl: No space left on device; make room") as told,
+        open_sink(str(path)) as sink,
+    ):
+        sink.write(frame(0), said)
+    assert told.value.code == "E131"
+
+
+def write_frames(path: str, pixels: np.ndarray, said) -> None:
+    with open_sink(path) as sink:
+        for i in range(200):
+            sink.write(frame(i, pixels), said)
+
+
+def test_a_video_that_finds_no_room_leaves_nothing(said, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(UsageError, match=r"out\.mp4: File too large; make room") as told:
+            write_frames(str(tmp_path / "out.mp4"), noise, said)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert told.value.code == "E131"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_no_video(tmp_path: Path) -> None:
+    (tmp_path / "out.mp4").mkdir()
+    with pytest.raises(UsageError, match=r"out\.mp4: it is a folder; choose another place"):
+        open_sink(str(tmp_path / "out.mp4"))
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
