@@ -19,6 +19,7 @@ from edgedl.stream.latest import Latest
 from edgedl.stream.status import ReadLoop, SourceStatus, StatusBoard, describe
 
 MAX_WEDGED = 3
+TELL_AFTER_S = 0.2
 log = logging.getLogger(__name__)
 
 
@@ -100,6 +101,8 @@ class LiveSource(ReadLoop):
         self._first_error: SourceError | None = None
         self._bug: BaseException | None = None
         self._left_behind: list[threading.Thread] = []
+        self._away_since: float | None = None
+        self._told: set[str] = set()
         self._start_reader()
         atexit.register(self._end_at_exit)
 
@@ -202,7 +205,11 @@ class LiveSource(ReadLoop):
                 if not self._tried.is_set():
                     self._first_error = error
                     self._tried.set()
-                stop.wait(delay_s)
+                told_after_s = min(delay_s, TELL_AFTER_S)
+                if stop.wait(told_after_s):  # whoever waited for the first try raises its error
+                    return
+                self._tell_of(error)
+                stop.wait(delay_s - told_after_s)
         except BaseException as err:  # noqa: BLE001 - handed to whoever reads: no silent dead thread
             if not stop.is_set():
                 self._bug = err
@@ -224,10 +231,27 @@ class LiveSource(ReadLoop):
                         continue
                     first_s = first_s or time.monotonic()
                     self._accept(decoded, connection)
+                    self._tell_of_return(first_s)
         except SourceError as err:
             error = err
         lived_s = time.monotonic() - first_s if first_s else 0.0
         return error or SourceError("E319", f"{self.uri}: the stream ended"), lived_s
+
+    def _tell_of(self, error: SourceError) -> None:
+        """Log why the camera is away: each reason once, however often it is tried again."""
+        self._away_since = self._away_since or time.monotonic()
+        if error.code not in self._told:
+            self._told.add(error.code)
+            log.warning("%s; trying again until it comes", describe(error))
+
+    def _tell_of_return(self, first_s: float) -> None:
+        """Log that pictures come again, once the connection has lived for long enough to last."""
+        steady_s = time.monotonic() - first_s
+        if self._away_since is not None and steady_s >= self._options.healthy_s:
+            away_s = first_s - self._away_since
+            log.warning("%s: pictures come again, after %.0f s", self.uri, away_s)
+            self._away_since = None
+            self._told.clear()
 
     def _accept(self, decoded: Decoded, connection: int) -> None:
         """Put one picture into the mailbox."""

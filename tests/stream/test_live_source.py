@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,6 +75,31 @@ def test_the_error_is_visible_while_it_is_away() -> None:
         wait_for(lambda: source.status().state == "BACKOFF")
         assert source.status().error == "E313: rtsp://camera: is away"
         assert not source.ended
+
+
+def test_the_log_tells_each_reason_once_and_the_return(caplog: pytest.LogCaptureFixture) -> None:
+    def one_picture() -> Iterator[Decoded]:
+        yield picture(1)
+
+    script = Script(one_picture, lost(), one_picture, lost("E312"), lost(), lost(), steady)
+    options = replace(QUICK, healthy_s=0.2)
+    with LiveSource("rtsp://camera", script, options) as source:
+        wait_for(lambda: any("again, after" in text for text in caplog.messages))
+        assert source.status().reconnects == 6
+    away = [text.partition(";")[0] for text in caplog.messages[:-1]]
+    assert away == [
+        "E319: rtsp://camera: the stream ended",
+        "E311: rtsp://camera: is away",
+        "E312: rtsp://camera: is away",
+    ]
+
+
+def test_a_failure_that_is_raised_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    source = LiveSource("rtsp://camera", Script(lost()), replace(QUICK, retry_base_s=1))
+    with pytest.raises(SourceError):
+        source.wait_until_tried()
+    source._thread.join(5)
+    assert caplog.messages == []
 
 
 def test_a_refused_login_is_not_tried_again_soon() -> None:
