@@ -59,3 +59,20 @@ def test_an_old_picture_is_never_shown_as_live(tiny_bundle: Path, tmp_path: Path
     with edgedl_serve(tiny_bundle, source) as daemon:
         watch(daemon, tmp_path / "profile", script)
     camera.kill()
+
+
+def test_a_caption_of_a_scene_without_motion_is_not_stale(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    age = "document.getElementById('caption-age').textContent"
+
+    async def script(tab: Tab) -> None:
+        await tab.wait_for(f"/^seen .* ago, no motion since$/.test({age})")
+        assert not await tab.value("document.getElementById('now').classList.contains('stale')")
+        camera.kill()
+        await tab.wait_for(f"/^STALE, seen .* ago$/.test({age})")
+
+    camera = http_camera()
+    source = f"http://127.0.0.1:{camera.port}/ok"
+    with edgedl_serve(tiny_bundle, source, "--motion", "0.9") as daemon:
+        watch(daemon, tmp_path / "profile", script)

@@ -18,7 +18,8 @@ const view = {
   status: null,
   frame: null, // number of the picture on the canvas
   pictureTaken: null, // when it was captured, on this page's clock
-  caption: null, // {text, taken}
+  caption: null, // {text, taken, still: when a frame was last held back as unchanged since}
+  heldBack: null, // how many frames were, until now
   polling: false,
 };
 
@@ -58,7 +59,7 @@ function listen() {
 
 function showCaption(caption) {
   const changed = !view.caption || view.caption.text !== caption.text;
-  view.caption = { text: caption.text, taken: now() - caption.age_s };
+  view.caption = { text: caption.text, taken: now() - caption.age_s, still: -Infinity };
   if (!changed) return;
   const words = caption.text || "–";
   setText("caption", words);
@@ -99,6 +100,10 @@ function showStatus({ camera, model }) {
   setText("fact-model", model.model_hash);
   setText("fact-precision", model.precision);
   setText("fact-backend", model.backend);
+  if (view.caption && view.heldBack !== null && model.held_back > view.heldBack) {
+    view.caption.still = now();
+  }
+  view.heldBack = model.held_back;
   const trouble = camera.error && camera.state !== "LIVE" && camera.state !== "ENDED";
   $("reason").hidden = !trouble;
   if (trouble) setText("reason", camera.error);
@@ -162,9 +167,12 @@ function showAges() {
   setText("badge-age", age === null ? "" : seconds(age));
   if (view.caption) {
     const captionAge = now() - view.caption.taken;
-    const old = captionAge > STALE_AFTER_S + 1;
-    $("now").classList.toggle("stale", old);
-    setText("caption-age", `${old ? "STALE, seen" : "seen"} ${seconds(captionAge)} ago`);
+    const isQuiet = captionAge > STALE_AFTER_S + 1;
+    const holds = now() - view.caption.still <= STALE_AFTER_S + 1;
+    $("now").classList.toggle("stale", isQuiet && !holds);
+    const seen = `seen ${seconds(captionAge)} ago`;
+    const words = holds ? `${seen}, no motion since` : `STALE, ${seen}`;
+    setText("caption-age", isQuiet ? words : seen);
   }
 }
 
