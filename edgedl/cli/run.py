@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -322,7 +322,8 @@ class _Counter:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._status.stop()
+        with suppress(OSError):  # a terminal that is gone: the files are completed all the same
+            self._status.stop()
 
 
 @contextmanager
@@ -334,7 +335,10 @@ def _on_signals(stop: threading.Event) -> Iterator[None]:
             os._exit(128 + number)
         stop.set()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup stays nohup
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield
     finally:

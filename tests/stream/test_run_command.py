@@ -1,6 +1,8 @@
 """The real command in its own process."""
 
 import json
+import os
+import pty
 import signal
 import socket
 import subprocess
@@ -71,7 +73,7 @@ def test_a_reader_that_leaves_is_no_error_of_ours(tiny_bundle: Path) -> None:
         assert "Traceback" not in process.stderr.read()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_completes_the_video_of_a_camera(
     tiny_bundle: Path, tmp_path: Path, number: int
 ) -> None:
@@ -82,6 +84,21 @@ def test_a_signal_completes_the_video_of_a_camera(
     with av.open(str(out)) as container:
         assert len(list(container.decode(video=0))) >= 1
     assert [path.name for path in out.parent.iterdir()] == ["out.mp4"]
+
+
+def test_a_terminal_that_is_gone_costs_no_video(tiny_bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    child, terminal = pty.fork()
+    if child == 0:
+        source = "test://scenes?fps=30&size=64"
+        os.execv(COMMAND[0], [*COMMAND, "run", str(tiny_bundle), source, str(out)])
+    shown = b""
+    while b" frames " not in shown:
+        shown += os.read(terminal, 4096)
+    os.close(terminal)
+    os.waitpid(child, 0)
+    with av.open(str(out)) as container:
+        assert len(list(container.decode(video=0))) >= 1
 
 
 def test_a_signal_leaves_no_video_of_half_a_file(tiny_bundle: Path, tmp_path: Path) -> None:
