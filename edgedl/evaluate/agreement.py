@@ -24,14 +24,14 @@ class Agreement:
     """Samples with the original's outputs, see ``edgedl.evaluate.evaluation.Evaluation``.
 
     Attributes:
-        given: n samples as a user hands them in.
+        given: Returns sample ``i`` as a user hands it in; pictures are too large to be kept.
         tensors: Of each the inputs of the graph by name.
         original: Returns the original's outputs by name for the inputs of one sample; asked when
             something is measured.
     """
 
     split: str
-    given: Sequence[Given]
+    given: Callable[[int], Given]
     tensors: Sequence[dict[str, Array]]
     original: Callable[[dict[str, Array]], Mapping[str, Array]]
 
@@ -45,7 +45,7 @@ class Agreement:
 
     def inputs(self, index: int) -> Given:
         """Return a sample as a user hands it in."""
-        return self.given[index]
+        return self.given(index)
 
     def measure(self, model: Model) -> Measurement:
         """Rate a tensor model.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -170,7 +171,7 @@ class ModelOrigin:
             return self._pictures(split, limit)
         rows = _rows(len(self._feeds), split, limit)
         feeds = [self._feeds[row] for row in rows]
-        return self._rated(split, [Given(arrays=one) for one in feeds], feeds)
+        return self._rated(split, lambda i: Given(arrays=feeds[i]), feeds)
 
     def explain_no_samples(self) -> str:
         """Name the folder."""
@@ -201,7 +202,8 @@ class ModelOrigin:
 
     def _pictures(self, split: str, limit: int) -> Evaluation:
         assert self.spec.image is not None
-        rows = _rows(len(self._all_pictures), split, limit)
+        most = max(1, _MAX_BYTES // (4 * prod(self.spec.image.shape[1:])))
+        rows = _rows(len(self._all_pictures), split, min(limit, most))
         pictures = self._all_pictures.take(np.asarray(rows, np.int64))
         tensors = Prepared(self.spec.image, pictures.pictures)
         session = self.sessions["model"]
@@ -210,10 +212,12 @@ class ModelOrigin:
             truths = np.array([answer.argmax() for answer in answers], np.int64)
             return Classification(split, pictures, tensors, truths)
         name = session.inputs[0].name
-        given = [Given((as_bgr(pictures.pictures[i]),)) for i in range(len(pictures))]
-        return self._rated(split, given, [{name: one[None]} for one in tensors])
+        feeds = [{name: one[None]} for one in tensors]
+        return self._rated(split, lambda i: Given((as_bgr(pictures.pictures[i]),)), feeds)
 
-    def _rated(self, split: str, given: Sequence[Given], feeds: Sequence[Feeds]) -> Agreement:
+    def _rated(
+        self, split: str, given: Callable[[int], Given], feeds: Sequence[Feeds]
+    ) -> Agreement:
         """Return samples with the original's answers, as many as memory is meant for."""
         answers = [self._answer(one) for one in feeds[:1]]
         answer_bytes = sum(array.nbytes for one in answers for array in one.values())
@@ -223,7 +227,7 @@ class ModelOrigin:
             size += answer_bytes + sum(array.nbytes for array in one.values())
             if size > _MAX_BYTES:
                 break
-        return Agreement(split, tuple(given[:n]), tuple(feeds[:n]), self._answer)
+        return Agreement(split, given, tuple(feeds[:n]), self._answer)
 
     def _answer(self, feeds: Feeds) -> Mapping[str, Array]:
         """Return what the original says.

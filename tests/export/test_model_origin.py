@@ -408,6 +408,17 @@ def test_a_picture_that_is_cut_off_is_named(tmp_path: Path) -> None:
     assert first.name in str(caught.value)
 
 
+def test_pictures_are_not_kept(tmp_path: Path) -> None:
+    """A photo takes 36 MB in memory; thousands of them would not fit."""
+    folder = pictures(tmp_path / "calib")
+    cv2.imwrite(str(folder / "99.png"), np.zeros((20, 30), np.uint8))
+    spec = notes(tmp_path / "spec.toml", SPEC.split("\n", 2)[2])
+    given = ModelOrigin(brightest_quarter(tmp_path / "m.onnx"), spec, folder).samples("test", 4)
+    first, again = (given.inputs(0).pictures[0] for _ in range(2))
+    assert first is not again
+    np.testing.assert_array_equal(first, again)
+
+
 def test_pictures_into_a_tensor_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spec = notes(tmp_path / "spec.toml", SPEC.split("\n", 2)[2])
     folder = pictures(tmp_path / "calib")
