@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgedl.cli.parser import add_json_option, new_parser, print_json, print_next
 from edgedl.deps import explain_missing
+from edgedl.errors import BundleError
 from edgedl.printable import counted
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from edgedl.spec import ModelSpec, TensorSpec
 
 
+_OF_TORCH = (".pt2", ".pt", ".pth")
 _ABOUT = """\
 Of an ONNX file, and with --for of each graph of a bundle that is made for it, it says what a
 runtime will refuse or take wrongly, the node and the mend; that takes edgedl[export]."""
@@ -50,8 +53,15 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check and show a bundle or an ONNX file."""
-    if args.model.suffix == ".onnx":
+    ending = args.model.suffix.lower()
+    if ending == ".onnx":
         return _inspect_onnx(args)
+    if ending in _OF_TORCH and args.model.is_file():
+        msg = (
+            f"{args.model} is no bundle and no .onnx file; make a bundle of it first: edgedl "
+            f"export {args.model} --out {args.model.stem}.edge"
+        )
+        raise BundleError("E400", msg)
     with explain_missing("inspecting"):
         from edgedl.bundle import Bundle
     bundle = Bundle.open(args.model)
@@ -86,6 +96,9 @@ def _inspect_onnx(args: argparse.Namespace) -> int:
         _print_findings(facts["findings"])
     if problem:
         raise problem
+    if facts["refusal"]:
+        print(f"edgedl export will refuse it: {facts['refusal']}", file=sys.stderr)
+        return 0
     print_next("edgedl", "export", args.model, "--out", f"{args.model.stem}.edge")
     return 0
 

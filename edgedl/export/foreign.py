@@ -7,11 +7,8 @@ quantisers and TensorRT know, each open size has a name and each node its own.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
 import tempfile
-import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,12 +19,12 @@ import onnx
 import onnxruntime
 from onnx import external_data_helper, inliner, version_converter
 
-from edgedl.bundle.onnx_bytes import scan_onnx
 from edgedl.deps import explain_missing
-from edgedl.errors import BundleError, IntegrityError
+from edgedl.errors import BundleError, EdgedlError, IntegrityError
 from edgedl.export.graph_file import OPSET
 from edgedl.export.lint import MAX_IR, part_in_training
-from edgedl.export.tools import failing_as, one_line, pickled
+from edgedl.export.model_file import MAX_BYTES, parsed, read_file
+from edgedl.export.tools import failing_as, one_line
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
@@ -36,11 +33,9 @@ if TYPE_CHECKING:
 OPSETS = (7, 25)
 """The oldest and the newest operator set that is read."""
 
-_MAX_BYTES = (1 << 31) - 1  # of a protobuf message
 _LEAST_IR = 8
 _NEW_OPSET = 21  # from here on graphs may need a newer IR than TensorRT 10.3 reads
 _SILENT = 4
-_PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib")
 _QUANTISED = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "MatMulInteger")
 _DTYPES = {
     getattr(onnx.TensorProto, name)
@@ -88,16 +83,7 @@ def read_foreign(path: Path) -> Foreign:
             exported, E452 it has operators that no runtime has.
         IntegrityError: E411 it wants files from elsewhere.
     """
-    try:
-        size, raw = path.stat().st_size, b""
-        if size <= _MAX_BYTES:
-            raw = path.read_bytes()
-    except OSError as err:
-        msg = f"{path} cannot be read: {err.strerror}"
-        raise BundleError("E403", msg) from err
-    if size > _MAX_BYTES:
-        msg = f"{path} has {size} bytes; an ONNX file ends at {_MAX_BYTES}"
-        raise _unfit(msg)
+    raw = read_file(path)
     program = None
     if path.suffix.lower() == ".pt2":
         with explain_missing(f"reading {path}"):
@@ -105,11 +91,23 @@ def read_foreign(path: Path) -> Foreign:
         program = read_program(raw, path)
         original = onnx_of(program, path)
     else:
-        _refuse_pickle(raw, path)
-        original = _parsed(raw, path)
+        original = parsed(raw, path)
+        _take_in(original, path)
     _check(original, path)
     digest = hashlib.sha256(raw).hexdigest()
     return Foreign(path.name, digest, original, clean(original, path), program)
+
+
+def refusal(model: ModelProto, path: Path) -> str | None:
+    """Return why an export cannot begin with a model in ONNX, as it came, or None."""
+    try:
+        for tensor in _all_tensors(model.graph):
+            if external_data_helper.uses_external_data(tensor):
+                _beside(path, external_data_helper.ExternalDataInfo(tensor).location)
+        _check(model, path)
+    except EdgedlError as err:
+        return f"error[{err.code}] {err}"
+    return None
 
 
 def clean(original: ModelProto, path: Path) -> ModelProto:
@@ -138,62 +136,21 @@ def clean(original: ModelProto, path: Path) -> ModelProto:
     return made
 
 
-def _refuse_pickle(raw: bytes, path: Path) -> None:
-    """Raise when a file is a pickle, by its content or by a name that promises one.
-
-    Raises:
-        BundleError: E450.
-    """
-    is_pickle = raw[:1] == b"\x80" and raw[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
-    if raw[:2] == b"PK":
-        with contextlib.suppress(zipfile.BadZipFile):
-            names = zipfile.ZipFile(io.BytesIO(raw)).namelist()
-            is_pickle = any(name.endswith(".pkl") for name in names)
-    if is_pickle or path.suffix.lower() in _PICKLES:
-        raise pickled(path, "is a pickle")
-
-
-def _parsed(raw: bytes, path: Path) -> ModelProto:
-    """Read an ONNX file with data that lies beside it.
-
-    Raises:
-        BundleError: E410 it is none, E451 it is too large with its data.
-        IntegrityError: E411 it wants files that do not lie beside it.
-    """
-    outside = False
-    try:
-        scan_onnx(raw, str(path))
-    except IntegrityError:
-        outside = True
-    try:
-        model = onnx.load_from_string(raw)
-    except Exception as err:  # protobuf's exceptions depend on how it was built
-        msg = f"{path} is not an ONNX model: {one_line(err)}"
-        raise BundleError("E410", msg) from err
-    if outside:
-        _take_in(model, path)
-    return model
-
-
 def _take_in(model: ModelProto, path: Path) -> None:
     """Put tensors into the model that lie in files beside it.
 
     A bundle never holds external data. What is taken in lies in the model's own folder, in regular
     files; a model that names anything else is not believed.
+
+    Raises:
+        BundleError: E451 it is too large with its data.
+        IntegrityError: E411 it wants files that do not lie beside it.
     """
     tensors = [t for t in _all_tensors(model.graph) if external_data_helper.uses_external_data(t)]
-    total = 0
-    for place in {external_data_helper.ExternalDataInfo(t).location for t in tensors}:
-        file = path.parent / place
-        if Path(place).name != place or file.is_symlink() or not file.is_file():
-            msg = (
-                f"{path} keeps tensor data in {place!r}; only files that lie beside the model are "
-                "read: put that file there, or save the model as one file"
-            )
-            raise IntegrityError("E411", msg)
-        total += file.stat().st_size
-    if total > _MAX_BYTES:
-        msg = f"{path} has {total} bytes of data; one ONNX file ends at {_MAX_BYTES}"
+    places = sorted({external_data_helper.ExternalDataInfo(t).location for t in tensors})
+    total = sum(_beside(path, place).stat().st_size for place in places)
+    if total > MAX_BYTES:
+        msg = f"{path} has {total} bytes of data; one ONNX file ends at {MAX_BYTES}"
         raise _unfit(msg)
     try:
         external_data_helper.load_external_data_for_model(model, str(path.parent))
@@ -203,6 +160,28 @@ def _take_in(model: ModelProto, path: Path) -> None:
     for tensor in tensors:
         tensor.data_location = onnx.TensorProto.DEFAULT
         del tensor.external_data[:]
+
+
+def _beside(path: Path, place: str) -> Path:
+    """Return a file that lies beside a model.
+
+    Raises:
+        IntegrityError: E411 it does not, or is none.
+    """
+    file = path.parent / place
+    if Path(place).name != place:
+        why = "which lies elsewhere", "save the model as one file"
+    elif file.is_symlink():
+        why = "which is a link", "put a copy there of what it leads to (cp -L)"
+    elif not file.is_file():
+        why = "which is missing", "put that file there, by that name"
+    else:
+        return file
+    msg = (
+        f"{path} keeps tensor data in {place!r}, {why[0]}; only files that lie beside the model "
+        f"are read: {why[1]}"
+    )
+    raise IntegrityError("E411", msg)
 
 
 def _check(model: ModelProto, path: Path) -> None:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto
 
 from edgedl.errors import BundleError
@@ -28,6 +27,7 @@ from edgedl.export.lint_rules import (
     rules_for,
     type_name,
 )
+from edgedl.export.model_file import parsed, read_file
 
 if TYPE_CHECKING:
     from edgedl.engines.shapes import Profile, Shapes
@@ -71,16 +71,10 @@ def read_model(path: Path) -> onnx.ModelProto:
     """Read an ONNX file without opening any other file it names.
 
     Raises:
-        BundleError: E403 it cannot be read, E410 it is no ONNX model.
+        BundleError: E403 it cannot be read, E410 it is no ONNX model, E450 it is a pickle, E451 it
+            is too large for one.
     """
-    try:
-        model = onnx.load(path, load_external_data=False)
-    except OSError as err:
-        msg = f"{path} cannot be read: {err.strerror}"
-        raise BundleError("E403", msg) from err
-    except (DecodeError, ValueError) as err:
-        msg = f"{path} is not an ONNX model; export it again"
-        raise BundleError("E410", msg) from err
+    model = parsed(read_file(path), path)
     if not model.graph.node:
         msg = f"{path} is not an ONNX model: no graph in it; export it again"
         raise BundleError("E410", msg)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from edgedl.errors import BundleError
+from edgedl.export.foreign import refusal
 from edgedl.export.graph_scope import scopes_of, shape_of, sides
 from edgedl.export.lint import TARGETS, Target, lint, read_model
 from edgedl.export.lint_rules import type_name
@@ -35,16 +36,17 @@ def facts_of_model(
         targets: Runtimes that must take it; none: findings for all.
 
     Returns:
-        Facts and ``findings``, and the error E448 if a runtime of ``targets`` will refuse it.
+        Facts, ``findings``, and ``refusal``: why an export cannot begin with it, or None; and the
+        error E448 if a runtime of ``targets`` will refuse it.
 
     Raises:
-        BundleError: E403, E410 it cannot be read.
+        BundleError: E403, E410, E450, E451 it cannot be read.
     """
     model = read_model(path)
     asked = _targets(targets)
     found = [one for target in asked or TARGETS for one in _findings(model, target, path.name)]
     facts = {"path": str(path), "size_bytes": path.stat().st_size, **_facts(model)}
-    return {**facts, "findings": found}, _problem(found, asked)
+    return {**facts, "findings": found, "refusal": refusal(model, path)}, _problem(found, asked)
 
 
 def findings_of_bundle(

@@ -88,6 +88,8 @@ def _check_program(raw: bytes, path: Path) -> None:
     with zipfile.ZipFile(io.BytesIO(raw)) as archive:
         for name in archive.namelist():
             inside = name.partition("/")[2]
+            if inside == "data.pkl":
+                raise pickled(path, "is a pickle")
             if inside.startswith("data/aotinductor/") or "custom_obj" in inside:
                 raise pickled(path, f"holds {inside}")
             if inside.startswith("data/sample_inputs/") and archive.read(name):

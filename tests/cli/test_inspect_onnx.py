@@ -69,6 +69,29 @@ def test_a_file_that_is_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().err.startswith("error[E410] ")
 
 
+def test_what_an_export_will_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kind = onnx.TensorProto.STRING
+    sides = [[onnx.helper.make_tensor_value_info(n, kind, [1])] for n in "xy"]
+    nodes = [onnx.helper.make_node("Identity", ["x"], ["y"])]
+    onnx.save(
+        onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", *sides)), tmp_path / "x.onnx"
+    )
+    assert main(["inspect", str(tmp_path / "x.onnx")]) == 0
+    err = capsys.readouterr().err
+    assert err.startswith("edgedl export will refuse it: error[E451] ")
+    assert "next:" not in err
+
+
+def test_a_program_of_torch_is_no_bundle(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "x.pt2").write_bytes(b"PK")
+    assert main(["inspect", str(tmp_path / "x.pt2")]) == 4
+    err = capsys.readouterr().err
+    assert err.startswith("error[E400] ")
+    assert "edgedl export" in err
+
+
 def test_the_graphs_of_a_bundle(tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(tiny_bundle), "--for", "rtx", "--json"]) == 0
     found: Any = json.loads(capsys.readouterr().out)["findings"]

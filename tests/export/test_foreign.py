@@ -1,6 +1,7 @@
 """Models of others: what is read, how it is cleaned, and what is refused with which words."""
 
 import pickle
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,9 @@ from foreign_models import (  # noqa: E402
 
 from edgedl.bundle.onnx_bytes import scan_onnx  # noqa: E402
 from edgedl.errors import EdgedlError  # noqa: E402
-from edgedl.export.foreign import read_foreign  # noqa: E402
+from edgedl.export.foreign import read_foreign, refusal  # noqa: E402
 from edgedl.export.half import to_half  # noqa: E402
+from edgedl.export.lint import read_model  # noqa: E402
 from edgedl.runtime.session import open_session  # noqa: E402
 
 X = np.random.default_rng(1).normal(0, 1, (2, 4)).astype(np.float32)
@@ -128,8 +130,16 @@ def test_data_beside_the_model_is_taken_in(tmp_path: Path) -> None:
     np.testing.assert_allclose(open_session(raw).run({"x": X})["y"], X @ W, rtol=1e-5)
 
 
-@pytest.mark.parametrize("place", ["../secret", "/etc/hostname", "missing.bin", "link.bin"])
-def test_data_elsewhere_is_not(tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("../secret", "which lies elsewhere; .* save the model as one file"),
+        ("/etc/hostname", "which lies elsewhere"),
+        ("missing.bin", "which is missing; .* put that file there, by that name"),
+        ("link.bin", r"which is a link; .* put a copy there of what it leads to \(cp -L\)"),
+    ],
+)
+def test_data_elsewhere_is_not(tmp_path: Path, place: str, why: str) -> None:
     folder = tmp_path / "inner"
     folder.mkdir()
     (tmp_path / "secret").write_bytes(bytes(48))
@@ -138,6 +148,8 @@ def test_data_elsewhere_is_not(tmp_path: Path, place: str) -> None:
     with pytest.raises(EdgedlError, match="only files that lie beside the model") as caught:
         read_foreign(path)
     assert caught.value.code == "E411"
+    assert re.search(why, str(caught.value))
+    assert refusal(onnx.load(path, load_external_data=False), path) == f"error[E411] {caught.value}"
 
 
 def half(path: Path) -> Path:
@@ -204,10 +216,17 @@ def sparse(path: Path) -> Path:
     ],
 )
 def test_what_cannot_be_exported(tmp_path: Path, make: Any, code: str, text: str) -> None:
+    path = make(tmp_path / "m.onnx")
     with pytest.raises(EdgedlError) as caught:
-        read_foreign(make(tmp_path / "m.onnx"))
+        read_foreign(path)
     assert caught.value.code == code
     assert text in str(caught.value)
+    assert refusal(onnx.load(path), path) == f"error[{code}] {caught.value}"
+
+
+def test_what_can_be_exported_is_not_refused(tmp_path: Path) -> None:
+    path = linear(tmp_path / "m.onnx")
+    assert refusal(onnx.load(path), path) is None
 
 
 @pytest.mark.parametrize("raw", [b"", b"<html></html>", b"PK\x03\x04", bytes(100)])
@@ -218,14 +237,48 @@ def test_what_is_no_model(tmp_path: Path, raw: bytes) -> None:
     assert caught.value.code == "E410"
 
 
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 9\n", "git lfs pull"),
+        (b"\n<!DOCTYPE html><html>Not found</html>", "it is a web page"),
+        ("Grüße\n".encode(), "it is a text"),
+    ],
+)
+def test_what_people_have_instead_of_a_model(tmp_path: Path, raw: bytes, text: str) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(raw)
+    for read in (read_foreign, read_model):
+        with pytest.raises(EdgedlError, match=f"is not an ONNX model: .*{text}") as caught:
+            read(path)
+        assert caught.value.code == "E410"
+
+
+def test_a_file_larger_than_any_model(tmp_path: Path) -> None:
+    with (tmp_path / "m.onnx").open("wb") as file:
+        file.truncate(1 << 31)
+    for read in (read_foreign, read_model):
+        with pytest.raises(EdgedlError, match="has 2147483648 bytes; an ONNX file ends at") as no:
+            read(tmp_path / "m.onnx")
+        assert no.value.code == "E451"
+
+
 def test_a_model_that_was_cut_off(tmp_path: Path) -> None:
     path = linear(tmp_path / "m.onnx")
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(EdgedlError, match="cut off") as caught:
-        read_foreign(path)
-    assert caught.value.code == "E410"
+    for read in (read_foreign, read_model):
+        with pytest.raises(EdgedlError, match=r"cut off.*copy the file again") as caught:
+            read(path)
+        assert caught.value.code == "E410"
     with pytest.raises(EdgedlError, match="No such file"):
         read_foreign(tmp_path / "no.onnx")
+
+
+def test_a_network_saved_as_a_program(tmp_path: Path) -> None:
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "m.pt2")
+    with pytest.raises(EdgedlError, match=r"is a pickle.*torch\.export\.save") as caught:
+        read_foreign(tmp_path / "m.pt2")
+    assert caught.value.code == "E450"
 
 
 @pytest.mark.parametrize("name", ["m.pt", "m.pth", "m.onnx", "m.pkl"])
