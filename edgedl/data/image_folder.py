@@ -79,6 +79,12 @@ def read_folder(folder: Path, problems: Problems) -> list[Item]:
             if not files:
                 problems.add(str(group), "empty class: the folder has no picture")
             items += [Item(str(file), split, group.name, file) for file in files]
+    tell_unread(folder, unread)
+    return items
+
+
+def tell_unread(folder: Path, unread: Counter[str]) -> None:
+    """Warn of pictures that are passed over, given how often each of their endings occurs."""
     if unread:
         log.warning(
             "%s: passed over %s of formats that are not read: %s; save them as JPEG or PNG",
@@ -86,7 +92,6 @@ def read_folder(folder: Path, problems: Problems) -> list[Item]:
             counted(unread.total(), "picture"),
             ", ".join(f"{count} × {ending}" for ending, count in unread.most_common()),
         )
-    return items
 
 
 def archives(folder: Path) -> list[Path]:

@@ -38,12 +38,15 @@ class Calibration:
     warnings: tuple[str, ...]
 
 
-def calibration_of(evaluation: Evaluation, *, is_sampled: bool = True) -> Calibration:
+def calibration_of(
+    evaluation: Evaluation, *, is_sampled: bool = True, reported: Evaluation | None = None
+) -> Calibration:
     """Look at the samples to calibrate on, and take their tensors.
 
     Args:
         evaluation: The samples.
         is_sampled: They are real, and not made up.
+        reported: Those that quality is measured on.
 
     Raises:
         DataError: E353 there is none, E354 all pictures are flat: no range can be learnt from
@@ -84,9 +87,22 @@ def calibration_of(evaluation: Evaluation, *, is_sampled: bool = True) -> Calibr
         different.add(hashlib.sha256(raw).digest())
     if len(different) < n / 2:
         warnings.append(f"more than half of {n} calibration samples are repetitions")
+    if is_sampled and n < ENOUGH and _share(different, reported):
+        warnings.append(
+            "quality is measured on samples that the ranges were found on, so nothing is held out; "
+            "give more samples"
+        )
     for text in warnings:
         log.warning("calibration: %s", text)
     return Calibration(evaluation.tensors, whole.hexdigest(), tuple(warnings))
+
+
+def _share(digests: set[bytes], reported: Evaluation | None) -> bool:
+    """Return whether samples to measure on are mostly ones of which the digests are given."""
+    if reported is None:
+        return False
+    known = [hashlib.sha256(_bytes(tensor)).digest() in digests for tensor in reported.tensors]
+    return 2 * sum(known) > len(known)
 
 
 def _bytes(tensor: Any) -> bytes:

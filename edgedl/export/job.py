@@ -127,7 +127,7 @@ class Job:
     def calibration(self) -> Calibration:
         """Return the samples INT8 ranges are found on."""
         samples = self._samples("train", self.options.calibration)
-        return calibration_of(samples, is_sampled=self.origin.is_sampled)
+        return calibration_of(samples, is_sampled=self.origin.is_sampled, reported=self.reported)
 
     @cached_property
     def feeds(self) -> dict[str, list[Feeds]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,9 +18,10 @@ from edgedl.bundle import Given
 from edgedl.bundle.manifest import Parent
 from edgedl.data.arrays import ENDINGS, read_arrays
 from edgedl.data.image_folder import ENDINGS as PICTURES
-from edgedl.data.image_folder import Item, checked
+from edgedl.data.image_folder import UNREAD, Item, checked, tell_unread
 from edgedl.data.picture_list import Pictures
 from edgedl.data.problems import Problems
+from edgedl.data.split_folders import is_hidden
 from edgedl.errors import BundleError, ConfigError, DataError, UsageError
 from edgedl.evaluate.agreement import Agreement
 from edgedl.evaluate.classification import Classification, as_bgr, some
@@ -182,7 +184,7 @@ class ModelOrigin:
         """Return all samples of a model that takes arrays."""
         if self._samples is None:
             return list(_made_up(self._inputs, self._notes.inputs, RANDOM))
-        files = _files(self._samples, ENDINGS, "arrays; pictures are read where --spec has [image]")
+        files = _files(self._samples, ENDINGS)
         return [one for file in files for one in _of_file(file, self._inputs, self._notes.inputs)]
 
     @cached_property
@@ -194,7 +196,7 @@ class ModelOrigin:
             made = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
             names = [f"random {i}" for i in range(RANDOM)]
             return Pictures(made, np.zeros(RANDOM, np.int64), names)
-        files = _files(self._samples, PICTURES, "pictures")
+        files = _files(self._samples, PICTURES)
         problems = Problems()
         found = checked([Item(str(file), "", "", file) for file in files], [""], problems)
         problems.finish("fail", can_skip=False)
@@ -307,18 +309,30 @@ def _rows(count: int, split: str, limit: int) -> list[int]:
     return [rows[i] for i in some(rows, limit)]
 
 
-def _files(folder: Path, endings: Sequence[str], what: str) -> list[Path]:
+def _files(folder: Path, endings: Sequence[str]) -> list[Path]:
     """Return the files of a folder, and of those in it, that have one of some endings.
 
     Raises:
         DataError: E356 there is none.
     """
-    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in endings and f.is_file())
-    if not files:
-        found = "is no folder" if not folder.is_dir() else f"holds no {' or '.join(endings)} files"
-        msg = f"--calib {folder} {found}, of which samples are read ({what})"
-        raise DataError("E356", msg)
-    return files
+    there = [f for f in sorted(folder.rglob("*")) if f.is_file()]
+    there = [f for f in there if not is_hidden(f.relative_to(folder))]
+    files = [f for f in there if f.suffix.lower() in endings]
+    unread = Counter(end for f in there if (end := f.suffix.lower()) in UNREAD)
+    if files:
+        if endings == PICTURES:
+            tell_unread(folder, unread)
+        return files
+    found = f"holds no {' or '.join(endings)} files" if folder.is_dir() else "is no folder"
+    msg = f"--calib {folder} {found}, of which samples are read"
+    if endings == ENDINGS and any(f.suffix.lower() in (*PICTURES, *UNREAD) for f in there):
+        msg += (
+            "; that its pictures are, let --spec spec.toml say how they become the input: [image] "
+            "size_hw = [H, W], mean = […], std = […]"
+        )
+    elif unread:
+        msg += f"; save those in {', '.join(unread)} as JPEG or PNG"
+    raise DataError("E356", msg)
 
 
 def _of_file(

@@ -64,6 +64,13 @@ def test_warnings(frames: list[np.ndarray], warning: str, caplog: pytest.LogCapt
     assert warning in caplog.text
 
 
+def test_samples_that_are_measured_on_as_well_are_told() -> None:
+    frames = pictures(8)
+    for reported, is_told in ((frames[2:], True), ([*frames[:1], *pictures(12)[8:]], False)):
+        found = calibration_of(Samples(frames), reported=Samples(reported))
+        assert any("nothing is held out" in text for text in found.warnings) is is_told
+
+
 @pytest.mark.parametrize(
     ("frames", "code"), [([], "E353"), ([np.full((9, 9, 3), 7, np.uint8)] * 200, "E354")]
 )

@@ -408,6 +408,22 @@ def test_a_picture_that_is_cut_off_is_named(tmp_path: Path) -> None:
     assert first.name in str(caught.value)
 
 
+def test_files_that_are_not_read_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model, folder = brightest_quarter(tmp_path / "m.onnx"), tmp_path / "calib"
+    folder.mkdir()
+    (folder / "IMG_1.HEIC").write_bytes(b"heic")
+    spec = notes(tmp_path / "spec.toml", SPEC.split("\n", 2)[2])
+    with pytest.raises(EdgedlError, match=r"save those in \.heic as JPEG or PNG"):
+        ModelOrigin(model, spec, folder).samples("test", 4)
+    with pytest.raises(EdgedlError, match=r"holds no \.npy .* \[image\] size_hw = \[H, W\]") as no:
+        ModelOrigin(model, None, folder).samples("test", 4)
+    assert no.value.code == "E356"
+    cv2.imwrite(str(folder / "a.png"), np.zeros((20, 30), np.uint8))
+    (folder / "._a.png").write_bytes(b"of macOS")
+    assert len(ModelOrigin(model, spec, folder).samples("test", 4)) == 1
+    assert "passed over 1 picture of formats that are not read: 1 × .heic" in caplog.text
+
+
 def test_pictures_are_not_kept(tmp_path: Path) -> None:
     """A photo takes 36 MB in memory; thousands of them would not fit."""
     folder = pictures(tmp_path / "calib")
