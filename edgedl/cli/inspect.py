@@ -238,22 +238,28 @@ def _histogram(graph: Graph) -> str:
 
 
 def _print_findings(findings: Iterable[Mapping[str, str]]) -> None:
-    """Print what runtimes will say, worst first; what several say, once."""
+    """Print what runtimes will say, worst first; what several say, or of several nodes, once."""
     from rich.console import Console
 
     console = Console(highlight=False)
     said: dict[tuple[str, ...], list[str]] = {}
     for item in findings:
-        what = tuple(item[k] for k in ("severity", "rule", "graph", "operator", "node", "text"))
+        what = tuple(item[k] for k in ("severity", "rule", "graph", "operator", "text", "node"))
         said.setdefault(what, []).append(item["target"])
     if not said:
         console.print("findings: none")
+    nodes: dict[tuple[str, ...], list[str]] = {}
+    for (*finding, node), targets in said.items():
+        nodes.setdefault((*finding, ", ".join(targets)), []).append(node)
     order = ("error", "warning", "note")
-    for what in sorted(said, key=lambda one: order.index(one[0])):
-        severity, rule, graph, operator, node, text = what
-        where = f"{operator} {node}".strip()
-        line = f"{severity}: {graph}, {where}: {text} [{rule}; for {', '.join(said[what])}]"
+    for what in sorted(nodes, key=lambda one: order.index(one[0])):
+        severity, rule, graph, operator, text, runtimes = what
+        first, *others = nodes[what]
+        where = f"{operator} {first}".strip() + (f" and {len(others)} more" if others else "")
+        line = f"{severity}: {graph}, {where}: {text} [{rule}; for {runtimes}]"
         console.print(plain(line), style={"error": "red", "warning": "yellow"}.get(severity))
+    if any(len(names) > 1 for names in nodes.values()):
+        console.print("all nodes: --json")
 
 
 def plain(text: str) -> Text:

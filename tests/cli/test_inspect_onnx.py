@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -43,6 +44,31 @@ def test_findings_of_a_file(pooled: Path, capsys: pytest.CaptureFixture[str]) ->
     ) in text
     assert "\x1b" not in out.out
     assert out.err == f"next: edgedl export {pooled} --out pooled.edge\n"
+
+
+def test_what_is_said_of_many_nodes_is_said_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    helper = onnx.helper
+    names = [f"n{i}" for i in range(7)]
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", [a], [b, f"{b}s", f"{b}z"], name=b)
+        if i % 2 == 0
+        else helper.make_node("DequantizeLinear", [a, f"{a}s", f"{a}z"], [b], name=b)
+        for i, (a, b) in enumerate(itertools.pairwise(names))
+    ]
+    sides = [[helper.make_tensor_value_info(n, 1, [4])] for n in ("n0", "n6")]
+    opset = [helper.make_opsetid("", 17)]
+    model = helper.make_model(helper.make_graph(nodes, "g", *sides), opset_imports=opset)
+    onnx.save(model, tmp_path / "x.onnx")
+    assert main(["inspect", str(tmp_path / "x.onnx"), "--json", str(tmp_path / "f.json")]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert text.count("x.onnx, DynamicQuantizeLinear n1 and 2 more: TensorRT-RTX has no such") == 1
+    assert "n3" not in text.partition("operators")[2]
+    assert text.endswith("all nodes: --json")
+    found = json.loads((tmp_path / "f.json").read_text())["findings"]
+    told = [f["node"] for f in found if f["operator"] == "DynamicQuantizeLinear"]
+    assert set(told) == {"n1", "n3", "n5"}
 
 
 def test_a_runtime_that_must_take_it(pooled: Path, capsys: pytest.CaptureFixture[str]) -> None:
