@@ -56,7 +56,12 @@ def check_target(target: str) -> str:
 
 
 def quality_problem(
-    precision: str, metric: Metric, value: float, of_fp32: float, max_drop: float
+    precision: str,
+    metric: Metric,
+    value: float,
+    of_fp32: float,
+    max_drop: float,
+    samples: str = "the held-out samples",
 ) -> str | None:
     """Return why a precision loses too much, or None.
 
@@ -66,13 +71,14 @@ def quality_problem(
         value: Its value for the precision.
         of_fp32: That of fp32 on the same samples.
         max_drop: Percentage points, or percent, that may be lost; see ``Metric.unit``.
+        samples: What they were measured on, in words.
     """
     lost = metric.drop(value, of_fp32)
     if lost <= max_drop + 1e-9:
         return None
     allowed = metric.show_drop(max_drop)
     return (
-        f"{precision} has {metric.name} {metric.show(value)} on the held-out samples, fp32 "
+        f"{precision} has {metric.name} {metric.show(value)} on {samples}, fp32 "
         f"{metric.show(of_fp32)}: it loses {metric.show_drop(lost)}, {allowed} are allowed"
     )
 

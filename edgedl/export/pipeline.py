@@ -311,7 +311,8 @@ def _problem(job: Job, candidate: Candidate, candidates: Sequence[Candidate]) ->
     assert fp32.quality is not None
     name, allowed = candidate.precision, job.options.max_drop
     found, wanted = candidate.quality.main, fp32.quality.main
-    problem = gate.quality_problem(name, job.metric, found, wanted, allowed)
+    samples = "the held-out samples" if job.origin.is_sampled else "made up samples"
+    problem = gate.quality_problem(name, job.metric, found, wanted, allowed, samples)
     if name.startswith("int8") and not job.origin.is_sampled:
         problem = gate.made_up_problem(name, job.metric, found)
     return problem or _speed_problem(job, candidate, candidates)

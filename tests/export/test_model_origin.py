@@ -221,6 +221,14 @@ def test_without_samples_no_int8_is_written(tmp_path: Path) -> None:
     assert any("made up samples" in line for line in said)
 
 
+def test_what_is_lost_on_made_up_samples_is_not_called_held_out(tmp_path: Path) -> None:
+    options = ExportOptions(max_drop=0.0, **FAST)
+    made = export(linear(tmp_path / "m.onnx"), tmp_path / "m.edge", options)
+    (reason,) = [r.reason for r in made.manifest.refused if r.precision == "fp16"]
+    assert "on made up samples, fp32" in reason
+    assert "held-out" not in reason
+
+
 @pytest.mark.usefixtures("small_products_count")
 def test_int8_by_name_needs_samples(tmp_path: Path) -> None:
     options = ExportOptions(precision="int8", max_drop=100, **FAST)
