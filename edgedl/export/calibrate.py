@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgedl.errors import DataError
+from edgedl.printable import counted
 
 if TYPE_CHECKING:
     from edgedl.evaluate import Evaluation
@@ -67,7 +68,7 @@ def calibration_of(
         )
     elif n < ENOUGH:
         warnings.append(
-            f"only {n} calibration samples; {ENOUGH} or more give INT8 ranges to rely on"
+            f"only {counted(n, 'calibration sample')}; {ENOUGH} or more give INT8 ranges to rely on"
         )
     is_flat = [
         float(picture.std()) < _FLAT_STD
