@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import cv2
-import numpy as np
+
+from edgedl.shrink import shrunk
 
 if TYPE_CHECKING:
     from edgedl.frame import U8Image
@@ -103,11 +104,8 @@ def table(head: Sequence[str], rows: Sequence[tuple[Sequence[str], str]]) -> str
 
 def jpeg_uri(picture: U8Image) -> str:
     """Return a bgr8 picture (H, W, 3) as the address of an ``img``, a large one made smaller."""
-    height, width = picture.shape[:2]
-    if (scale := _LONGEST_PX / max(height, width)) < 1:
-        size_wh = [max(1, round(side * scale)) for side in (width, height)]
-        picture = np.asarray(cv2.resize(picture, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
-    done, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 88])
+    small = shrunk(picture, _LONGEST_PX)
+    done, jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 88])
     assert done
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg.tobytes()).decode()}"
 

@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
 from edgedl import timing
@@ -32,6 +31,7 @@ from edgedl.export.graph_file import read_facts
 from edgedl.export.pack_step import packed_facts
 from edgedl.export.replay import margin
 from edgedl.export.report import ReportFacts, Sample, write_report
+from edgedl.shrink import shrunk
 from edgedl.vocab import Vocab, labels_json
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from edgedl.export.job import Candidate, Job
     from edgedl.export.quantize import Recipe
     from edgedl.export.search import Search
-    from edgedl.frame import U8Image
     from edgedl.spec import ModelSpec
 
 GOLDEN = 8
@@ -47,7 +46,7 @@ SAMPLES = 12
 
 _OTHER_FILES = 64  # graphs, engines and tables, with room to spare
 _GOLDEN_FROM = 200  # held-out samples the golden ones are chosen from
-_GOLDEN_PIXELS = 1 << 20
+_GOLDEN_PX = 1024  # longest side of a picture
 _BACKEND = "onnxruntime"
 # Arm and GPUs compute fp16 in fp16, x86 in fp32: 5.3e-3 was seen between the two.
 _FLOORS = {"fp32": 1e-4, "fp16": 2e-2, "bf16": 5e-2, **dict.fromkeys(INT8, 2e-2)}
@@ -115,16 +114,8 @@ def _golden(job: Job, precisions: Sequence[str]) -> list[GoldenSample]:
 
 def _small(given: Given) -> Given:
     """Return a sample whose pictures are no larger than need be: a bundle carries them as PNG."""
-    return dataclasses.replace(given, pictures=tuple(map(_small_picture, given.pictures)))
-
-
-def _small_picture(picture: U8Image) -> U8Image:
-    height, width = picture.shape[:2]
-    scale = (_GOLDEN_PIXELS / (height * width)) ** 0.5
-    if scale >= 1:
-        return picture
-    size_wh = [max(1, int(side * scale)) for side in (width, height)]
-    return np.asarray(cv2.resize(picture, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
+    small = tuple(shrunk(picture, _GOLDEN_PX) for picture in given.pictures)
+    return dataclasses.replace(given, pictures=small)
 
 
 def _manifest(

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from edgedl.data.picture_list import sizes
 from edgedl.errors import ConfigError
+from edgedl.evaluate.prepared import Prepared
 from edgedl.options import options_from
-from edgedl.runtime.preprocess import Preprocessor
 from edgedl.runtime.preprocess_reference import gain_and_bias
 from edgedl.spec import Fit, ImageSpec, ModelPixelFormat, Resize
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
 
     U8Array = npt.NDArray[np.uint8]
@@ -101,8 +101,4 @@ def affine(image: ImageSpec) -> tuple[Tensor, Tensor]:
 def resized(image: ImageSpec, pictures: Sequence[U8Array]) -> Tensor:
     """Return all pictures (N, C, H, W) uint8, resized as the network's input is."""
     spec = dataclasses.replace(image, dtype="uint8", **plain(image.pixel_format))
-    out = np.empty((len(pictures), *spec.shape[1:]), np.uint8)
-    formats = {2: Preprocessor(spec, "gray8"), 3: Preprocessor(spec, "bgr8")}
-    for i, picture in enumerate(pictures):
-        formats[picture.ndim].into(picture, out[i : i + 1])
-    return torch.from_numpy(out)
+    return torch.from_numpy(Prepared(spec, pictures)[:])
